@@ -1,0 +1,18 @@
+package abi
+
+// Manifest is what a module says of itself. In a module it is JSON in the
+// custom section [ManifestSection].
+type Manifest struct {
+	Name        string   `json:"name"`
+	Version     string   `json:"version"`
+	Description string   `json:"description,omitempty"`
+	Kinds       []string `json:"kinds,omitempty"` // kinds of task it works on
+	Requests    Requests `json:"requests"`
+}
+
+// Requests is what a worker asks to be granted. It gives nothing by itself.
+type Requests struct {
+	Data     map[string][]string `json:"data,omitempty"`     // handle to verbs: read, insert, update, delete
+	Commands []string            `json:"commands,omitempty"` // names or patterns such as events/*
+	Config   []string            `json:"config,omitempty"`   // keys or patterns such as archive.*
+}

@@ -1,0 +1,119 @@
+package wire
+
+import (
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// Strictness of the decoders: the host refuses a request with a field it does
+// not know, since the guest must have meant something by it; a guest passes
+// over fields it does not know, so that a newer host can send more.
+
+// eachField reads a map and calls field for each key with r at its value,
+// which field must read.
+func eachField(r *Reader, field func(key string) error) error {
+	n, err := r.Map()
+	if err != nil {
+		return err
+	}
+	for range n {
+		key, err := r.String()
+		if err != nil {
+			return errKey(err)
+		}
+		if err := field(string(key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// request decodes what a guest sent: one map and nothing behind it.
+func request(what string, b []byte, field func(r *Reader, key string) (known bool, err error)) error {
+	r := NewReader(b)
+	err := fields(what, &r, field)
+	if err == nil {
+		err = r.End()
+	}
+	return invalid(what, err)
+}
+
+func fields(what string, r *Reader, field func(r *Reader, key string) (bool, error)) error {
+	return eachField(r, func(key string) error {
+		known, err := field(r, key)
+		if !known && err == nil {
+			return abi.Errorf(abi.InvalidArgument, "%s: unknown field %q", what, clip(key))
+		}
+		if err != nil && abi.CodeOf(err) == abi.Internal {
+			return abi.Errorf(abi.InvalidArgument, "%s: field %q: %w", what, clip(key), err)
+		}
+		return err
+	})
+}
+
+func invalid(what string, err error) error {
+	if err == nil || abi.CodeOf(err) != abi.Internal {
+		return err
+	}
+	return abi.Errorf(abi.InvalidArgument, "%s: %w", what, err)
+}
+
+// clip keeps a guest's text from flooding an error message.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+func readString(r *Reader, dst *string) error {
+	b, err := r.String()
+	*dst = string(b)
+	return err
+}
+
+func readInt(r *Reader, dst *int64) (err error) {
+	*dst, err = r.Int()
+	return err
+}
+
+func readRaw(r *Reader, dst *[]byte) (err error) {
+	*dst, err = r.Raw()
+	return err
+}
+
+func readStrings(r *Reader, dst *[]string) error {
+	n, err := r.Array()
+	if err != nil {
+		return err
+	}
+	*dst = make([]string, n)
+	for i := range *dst {
+		if err := readString(r, &(*dst)[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readValues(r *Reader, dst *[]any) error {
+	v, err := r.Value()
+	if err != nil {
+		return err
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return ErrType
+	}
+	*dst = list
+	return nil
+}
+
+func (w *Writer) key(name string) { w.String(name) }
+
+func (w *Writer) strings(list []string) {
+	w.Array(len(list))
+	for _, s := range list {
+		w.String(s)
+	}
+}
