@@ -1,0 +1,26 @@
+// Package engine runs guests: it is the only package that knows the Wasm
+// runtime.
+//
+// An [Engine] compiles .wasm bytes into a [Module]: it checks them against the
+// contract, compiles them with a cache on disk, and makes one sandbox to see
+// that they start. A Module hands out a [Sandbox] to one caller at a time
+// through [Module.With], so that a sandbox cannot leak and is never used twice
+// at once. [Sandbox.Run] gives it one task.
+//
+// What a guest can reach is the [Env] of the task it runs, the clock, and
+// random bytes. It has no files, no network, no arguments and no environment
+// of the host's; what it prints becomes log lines.
+//
+// Life of a sandbox:
+//
+//	made ──► idle ──► running a task ──► idle …
+//	                        │
+//	                        └── trap, panic, out of memory, deadline, cancel ──► closed
+//
+// A sandbox that trapped still answers calls, wrongly. So whatever ends a call
+// in any way but a return closes it.
+//
+// The task's context goes into every host call. When it ends, the host call
+// that is under way ends with it and the guest is stopped there. A guest that
+// makes no host call is not stopped yet.
+package engine

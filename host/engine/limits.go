@@ -1,0 +1,35 @@
+package engine
+
+// Limits bound what one guest can make the host hold or do. The zero value of
+// a field means its default.
+type Limits struct {
+	MemoryBytes   uint64 // the guest's linear memory; default 64 MiB, at most 4 GiB
+	RequestBytes  int    // one query, mutation head or command as sent; default 16 MiB
+	ResponseBytes int    // one answer that the host holds until it is read; default 64 MiB
+	ResultBytes   int    // what task_return takes; default 1 MiB
+	OpenCursors   int    // default 16
+	LogLines      int    // per task, printed output included; default 1000
+	LogLineBytes  int    // longer lines are cut; default 4096
+}
+
+const pageSize = 64 << 10
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, def int) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = 64 << 20
+	}
+	l.MemoryBytes = min(l.MemoryBytes, 4<<30)
+	l.MemoryBytes -= l.MemoryBytes % pageSize
+	set(&l.RequestBytes, 16<<20)
+	set(&l.ResponseBytes, 64<<20)
+	set(&l.ResultBytes, 1<<20)
+	set(&l.OpenCursors, 16)
+	set(&l.LogLines, 1000)
+	set(&l.LogLineBytes, 4096)
+	return l
+}

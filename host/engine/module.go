@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// Module is compiled guest code and the sandboxes made from it. It is safe for
+// concurrent use.
+type Module struct {
+	name     string
+	engine   *Engine
+	compiled wazero.CompiledModule
+	limits   Limits
+	manifest []byte
+	slots    chan struct{} // one token for each sandbox that may be in use
+
+	mu     sync.Mutex
+	idle   []*Sandbox
+	closed bool
+}
+
+// ModuleConfig configures a [Module].
+type ModuleConfig struct {
+	Limits    Limits
+	Sandboxes int // how many may be in use at once; default 1
+}
+
+// Compile checks wasm against the contract and compiles it. name is the
+// worker's, for messages. Every failure that is the module's own is
+// abi.InvalidModule and says what is wrong.
+//
+// The bytes are not kept.
+func (e *Engine) Compile(ctx context.Context, name string, wasm []byte, cfg ModuleConfig) (*Module, error) {
+	m, err := e.load(ctx, name, wasm, cfg)
+	if err != nil {
+		return nil, err
+	}
+	// One sandbox shows what the declarations cannot: that it links and starts.
+	if err := m.With(ctx, func(*Sandbox) error { return nil }); err != nil {
+		_ = m.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return m, nil
+}
+
+// load does all of Compile that does not run the module.
+func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleConfig) (m *Module, err error) {
+	if n := int64(len(wasm)); n > e.cfg.MaxModuleBytes {
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: %d bytes are more than the limit of %d", name, n, e.cfg.MaxModuleBytes)
+	}
+	// The runtime's decoder is fuzzed by its authors, and yet a panic in it must
+	// not take the host down with one bad file.
+	defer func() {
+		if p := recover(); p != nil {
+			err = abi.Errorf(abi.InvalidModule, "module %s: the compiler gave up on it: %v", name, p)
+		}
+	}()
+	// A module is rewritten here, between the file and the compiler.
+	compiled, err := e.runtime.CompileModule(ctx, wasm)
+	if err != nil {
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %w", name, err)
+	}
+	m = &Module{
+		name:     name,
+		engine:   e,
+		compiled: compiled,
+		limits:   cfg.Limits.withDefaults(),
+		slots:    make(chan struct{}, max(cfg.Sandboxes, 1)),
+	}
+	if err := m.checkContract(); err != nil {
+		_ = m.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	for _, s := range compiled.CustomSections() {
+		if s.Name() == abi.ManifestSection {
+			m.manifest = s.Data()
+		}
+	}
+	return m, nil
+}
+
+// Manifest returns the bytes of the section abi.ManifestSection, nil without one.
+func (m *Module) Manifest() []byte { return m.manifest }
+
+// With runs f with a sandbox that nobody else uses meanwhile. It waits until
+// one may be taken, or ctx ends. f must not keep the sandbox.
+func (m *Module) With(ctx context.Context, f func(*Sandbox) error) error {
+	select {
+	case m.slots <- struct{}{}:
+	case <-ctx.Done():
+		return abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for a sandbox of %s: %w", m.name, ctx.Err())
+	}
+	defer func() { <-m.slots }()
+	s, err := m.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.giveBack(context.WithoutCancel(ctx), s)
+	return f(s)
+}
+
+func (m *Module) take(ctx context.Context) (*Sandbox, error) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, abi.Errorf(abi.Unavailable, "module %s is closed", m.name)
+	}
+	if n := len(m.idle); n > 0 {
+		s := m.idle[n-1] // the last one used has the warmest memory
+		m.idle = m.idle[:n-1]
+		m.mu.Unlock()
+		return s, nil
+	}
+	m.mu.Unlock()
+	return m.newSandbox(ctx)
+}
+
+func (m *Module) giveBack(ctx context.Context, s *Sandbox) {
+	// A panic of the caller's may have left s in the middle of a call.
+	if s.task.env != nil {
+		s.broken = true
+	}
+	m.mu.Lock()
+	keep := !s.broken && !m.closed
+	if keep {
+		m.idle = append(m.idle, s)
+	}
+	m.mu.Unlock()
+	if !keep {
+		s.close(ctx)
+	}
+}
+
+// Close closes the sandboxes that are idle; one in use is closed when it comes
+// back. Afterwards With fails.
+func (m *Module) Close(ctx context.Context) error {
+	m.mu.Lock()
+	idle := m.idle
+	m.idle, m.closed = nil, true
+	m.mu.Unlock()
+	for _, s := range idle {
+		s.close(ctx)
+	}
+	// The code stays mapped until the engine closes: a sandbox may still run it.
+	if len(m.slots) == 0 {
+		if err := m.compiled.Close(ctx); err != nil {
+			return fmt.Errorf("closing module %s: %w", m.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// output turns what a guest prints into log lines. A line without an end is
+// kept until it ends, is too long, or the task is over.
+type output struct {
+	sandbox *Sandbox
+	level   abi.Level
+	line    []byte
+}
+
+// Write never fails: a guest that prints too much is cut short, not stopped.
+func (o *output) Write(p []byte) (int, error) {
+	n := len(p)
+	most := o.sandbox.module.limits.LogLineBytes
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		part := p
+		if end >= 0 {
+			part = p[:end]
+		}
+		if room := most - len(o.line); room > 0 {
+			o.line = append(o.line, part[:min(len(part), room)]...)
+		}
+		if end < 0 {
+			break
+		}
+		o.flush()
+		p = p[end+1:]
+	}
+	return n, nil
+}
+
+func (o *output) flush() {
+	if len(o.line) > 0 {
+		if o.level == abi.Warn && (bytes.HasPrefix(o.line, []byte("panic: ")) || bytes.HasPrefix(o.line, []byte("fatal error: "))) {
+			o.sandbox.task.panicked = printable(o.line, 1024)
+		}
+		o.sandbox.logLine(o.level, o.line)
+		o.line = o.line[:0]
+	}
+}
+
+// logLine hands one line to the task's log, or to the engine's when no task
+// runs. Lines over the task's limit are counted and dropped.
+func (s *Sandbox) logLine(level abi.Level, line []byte) {
+	if s.task.logLines++; s.task.logLines > s.module.limits.LogLines {
+		return
+	}
+	text := printable(line, s.module.limits.LogLineBytes)
+	if s.task.env == nil {
+		s.module.engine.cfg.Logger.Info(text, "module", s.module.name)
+		return
+	}
+	s.task.env.Log(s.task.ctx, min(level, abi.Severe), text)
+}
+
+// sayDropped says once, at the end of a task, how many lines were dropped.
+func (s *Sandbox) sayDropped(ctx context.Context) {
+	if over := s.task.logLines - s.module.limits.LogLines; over > 0 && s.task.env != nil {
+		s.task.env.Log(ctx, abi.Warn, "log lines dropped over the limit: "+strconv.Itoa(over))
+	}
+}
+
+// printable makes a guest's bytes safe for a terminal: valid UTF-8, no control
+// characters, at most n bytes.
+func printable(b []byte, n int) string {
+	s := string(b)
+	if len(s) > n {
+		s = s[:n] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == utf8.RuneError:
+			return '?'
+		}
+		return r
+	}, s)
+}
