@@ -118,13 +118,13 @@ func (c Code) Retryable() bool {
 type Error struct {
 	Code    Code
 	Message string // for people: what failed and where
-	cause   error
+	cause   error  // what fmt.Errorf made, which leads on to every %w; nil in a literal
 }
 
 // Errorf makes an Error. Its verbs are those of fmt.Errorf, %w included.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+	return &Error{Code: code, Message: err.Error(), cause: err}
 }
 
 // Error returns "code: message".

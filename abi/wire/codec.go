@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/wasmhost/wasmhost/abi"
 )
 
@@ -38,11 +40,16 @@ func request(what string, b []byte, field func(r *Reader, key string) (known boo
 }
 
 func fields(what string, r *Reader, field func(r *Reader, key string) (bool, error)) error {
+	var seen []string // of known fields, so there are few
 	return eachField(r, func(key string) error {
+		if slices.Contains(seen, key) {
+			return abi.Errorf(abi.InvalidArgument, "%s: field %q comes twice", what, clip(key))
+		}
 		known, err := field(r, key)
 		if !known && err == nil {
 			return abi.Errorf(abi.InvalidArgument, "%s: unknown field %q", what, clip(key))
 		}
+		seen = append(seen, key)
 		if err != nil && abi.CodeOf(err) == abi.Internal {
 			return abi.Errorf(abi.InvalidArgument, "%s: field %q: %w", what, clip(key), err)
 		}
@@ -87,12 +94,15 @@ func readStrings(r *Reader, dst *[]string) error {
 	if err != nil {
 		return err
 	}
-	*dst = make([]string, n)
-	for i := range *dst {
-		if err := readString(r, &(*dst)[i]); err != nil {
+	list := make([]string, 0, min(n, eager))
+	for range n {
+		s, err := r.String()
+		if err != nil {
 			return err
 		}
+		list = append(list, string(s))
 	}
+	*dst = list
 	return nil
 }
 

@@ -10,4 +10,9 @@
 // types, floats of 32 bits when written, and map keys other than str are not
 // part of the contract. Neither side needs reflection, which is slow inside a
 // guest.
+//
+// General msgpack libraries read the same bytes, but bytes from outside go
+// through [Reader.Skip] or [Reader.Value] first: the usual Go library makes
+// room for as many elements as a header claims, and a process cannot recover
+// from asking for too much.
 package wire

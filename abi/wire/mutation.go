@@ -109,9 +109,9 @@ func ReadWriteResults(b []byte) ([]abi.WriteResult, error) {
 	if err != nil {
 		return nil, invalid("write result", err)
 	}
-	results := make([]abi.WriteResult, n)
-	for i := range results {
-		res := &results[i]
+	results := make([]abi.WriteResult, 0, min(n, eager))
+	for range n {
+		var res abi.WriteResult
 		err := eachField(&r, func(key string) error {
 			switch key {
 			case "applied":
@@ -135,6 +135,7 @@ func ReadWriteResults(b []byte) ([]abi.WriteResult, error) {
 		if err != nil {
 			return nil, invalid("write result", err)
 		}
+		results = append(results, res)
 	}
 	return results, nil
 }

@@ -13,8 +13,17 @@ import (
 //	 order_by: [[column, "asc"|"desc"]…], limit, after: [value…], until: [value…],
 //	 aggregates: [[func, column]…], lookup: bin, key: [name…]}
 //
-// It fails only for a value of a type that cannot be sent.
+// It fails only for a value that cannot be sent, and then appends nothing.
 func (w *Writer) Query(q *abi.Query) error {
+	start := len(w.B)
+	if err := w.query(q); err != nil {
+		w.B = w.B[:start]
+		return err
+	}
+	return nil
+}
+
+func (w *Writer) query(q *abi.Query) error {
 	n := 2
 	for _, given := range []bool{
 		q.Columns != nil, q.Where != nil, q.OrderBy != nil, q.Limit != 0, q.After != nil, q.Until != nil,

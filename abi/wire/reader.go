@@ -368,24 +368,27 @@ func (r *Reader) Raw() ([]byte, error) {
 }
 
 // Value reads one value of any kind into Go: nil, bool, int64, float64,
-// string, []byte, []any or map[string]any. What it returns is a copy.
+// string, []byte, []any or map[string]any. What it returns is a copy. Of a key
+// that comes twice in a map the last one counts.
 func (r *Reader) Value() (any, error) {
 	start := r.off
-	room := r.Len()
-	v, err := r.value(0, &room)
+	v, err := r.value(0)
 	if err != nil {
 		r.off = start
+		return nil, err
 	}
-	return v, err
+	return v, nil
 }
 
-// value reads one value. room is how many more elements the bytes can hold:
-// nested headers that each claim all that is left would pass the check of
-// their own length, and together cost MaxDepth times the memory.
-func (r *Reader) value(depth int, room *int) (any, error) {
-	if depth > MaxDepth {
-		return nil, ErrDepth
-	}
+// eager is how many elements are made room for on the word of a header alone.
+// An element in memory is 16 times a byte on the wire or more, and nested
+// headers can each claim all the bytes that are left: beyond this a list grows
+// with the elements that are really there.
+const eager = 64
+
+// value reads one value inside of depth arrays and maps. An error may leave
+// the Reader anywhere.
+func (r *Reader) value(depth int) (any, error) {
 	c, err := r.first()
 	if err != nil {
 		return nil, err
@@ -405,40 +408,39 @@ func (r *Reader) value(depth int, room *int) (any, error) {
 		return string(b), err
 	case KindBytes:
 		b, err := r.Bytes()
-		if err != nil {
-			return nil, err
-		}
-		return append([]byte{}, b...), nil
+		return append([]byte{}, b...), err
 	case KindArray:
 		n, err := r.Array()
-		if *room -= n; err == nil && *room < 0 {
-			err = ErrTruncated
+		if err == nil && depth >= MaxDepth {
+			err = ErrDepth
 		}
 		if err != nil {
 			return nil, err
 		}
-		list := make([]any, n)
-		for i := range list {
-			if list[i], err = r.value(depth+1, room); err != nil {
+		list := make([]any, 0, min(n, eager))
+		for range n {
+			v, err := r.value(depth + 1)
+			if err != nil {
 				return nil, err
 			}
+			list = append(list, v)
 		}
 		return list, nil
 	case KindMap:
 		n, err := r.Map()
-		if *room -= 2 * n; err == nil && *room < 0 {
-			err = ErrTruncated
+		if err == nil && depth >= MaxDepth {
+			err = ErrDepth
 		}
 		if err != nil {
 			return nil, err
 		}
-		m := make(map[string]any, n)
+		m := make(map[string]any, min(n, eager))
 		for range n {
 			k, err := r.String()
 			if err != nil {
 				return nil, errKey(err)
 			}
-			if m[string(k)], err = r.value(depth+1, room); err != nil {
+			if m[string(k)], err = r.value(depth + 1); err != nil {
 				return nil, err
 			}
 		}

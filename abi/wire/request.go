@@ -9,11 +9,13 @@ func (w *Writer) Request(q *abi.Request) {
 		w.Map(1)
 	} else {
 		w.Map(2)
-		w.key("params")
-		w.Raw(q.Params)
 	}
 	w.key("name")
 	w.String(q.Name)
+	if len(q.Params) != 0 {
+		w.key("params")
+		w.Raw(q.Params)
+	}
 }
 
 // ReadRequest decodes what a guest sent to command. Params are part of b.

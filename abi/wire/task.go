@@ -1,6 +1,11 @@
 package wire
 
-import "github.com/wasmhost/wasmhost/abi"
+import (
+	"maps"
+	"slices"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
 
 // Task appends t as the map that a guest finds in its input:
 //
@@ -25,9 +30,9 @@ func (w *Writer) Task(t *abi.Task) {
 	w.Int(t.DeadlineMS)
 	w.key("handles")
 	w.Map(len(t.Handles))
-	for role, handle := range t.Handles {
+	for _, role := range slices.Sorted(maps.Keys(t.Handles)) { // equal tasks are equal bytes
 		w.String(role)
-		w.String(handle)
+		w.String(t.Handles[role])
 	}
 }
 
@@ -68,11 +73,13 @@ func (w *Writer) TaskError(e *abi.TaskError) {
 		w.Map(1)
 	} else {
 		w.Map(2)
-		w.key("after_ms")
-		w.Int(e.AfterMS)
 	}
 	w.key("message")
 	w.String(e.Message)
+	if e.AfterMS != 0 {
+		w.key("after_ms")
+		w.Int(e.AfterMS)
+	}
 }
 
 // ReadTaskError decodes what a guest handed to task_return when it failed.

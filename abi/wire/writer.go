@@ -2,7 +2,9 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 )
 
 // msgpack's first bytes, by the names of its specification.
@@ -158,8 +160,10 @@ func (w *Writer) Map(n int) {
 func (w *Writer) Raw(v []byte) { w.B = append(w.B, v...) }
 
 // Value appends v: nil, bool, any integer, float64, float32, string, []byte,
-// []any, []string or map[string]any of those. Other types are an error and
-// append nothing. The keys of a map are written in no certain order.
+// []any, []string or map[string]any of those. Keys of a map are written in
+// ascending order, so that equal values are equal bytes. Other types, integers
+// of more than 63 bits (ErrRange) and nesting beyond [MaxDepth] (ErrDepth) are
+// an error and append nothing.
 func (w *Writer) Value(v any) error {
 	start := len(w.B)
 	if err := w.value(v, 0); err != nil {
@@ -170,9 +174,6 @@ func (w *Writer) Value(v any) error {
 }
 
 func (w *Writer) value(v any, depth int) error {
-	if depth > MaxDepth {
-		return ErrDepth
-	}
 	switch v := v.(type) {
 	case nil:
 		w.Nil()
@@ -189,7 +190,7 @@ func (w *Writer) value(v any, depth int) error {
 	case int64:
 		w.Int(v)
 	case uint:
-		w.uint(uint64(v))
+		return w.value(uint64(v), depth)
 	case uint8:
 		w.uint(uint64(v))
 	case uint16:
@@ -197,6 +198,9 @@ func (w *Writer) value(v any, depth int) error {
 	case uint32:
 		w.uint(uint64(v))
 	case uint64:
+		if v > math.MaxInt64 {
+			return ErrRange
+		}
 		w.uint(v)
 	case float32:
 		w.Float(float64(v))
@@ -207,11 +211,14 @@ func (w *Writer) value(v any, depth int) error {
 	case []byte:
 		w.Bytes(v)
 	case []string:
-		w.Array(len(v))
-		for _, s := range v {
-			w.String(s)
+		if depth >= MaxDepth {
+			return ErrDepth
 		}
+		w.strings(v)
 	case []any:
+		if depth >= MaxDepth {
+			return ErrDepth
+		}
 		w.Array(len(v))
 		for _, e := range v {
 			if err := w.value(e, depth+1); err != nil {
@@ -219,10 +226,13 @@ func (w *Writer) value(v any, depth int) error {
 			}
 		}
 	case map[string]any:
+		if depth >= MaxDepth {
+			return ErrDepth
+		}
 		w.Map(len(v))
-		for k, e := range v {
+		for _, k := range slices.Sorted(maps.Keys(v)) {
 			w.String(k)
-			if err := w.value(e, depth+1); err != nil {
+			if err := w.value(v[k], depth+1); err != nil {
 				return err
 			}
 		}

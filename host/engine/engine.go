@@ -44,7 +44,7 @@ func New(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{cfg: cfg}
-	rc := wazero.NewRuntimeConfigCompiler().WithCustomSections(true)
+	rc := wazero.NewRuntimeConfigCompiler()
 	if cfg.CacheDir != "" {
 		if err := os.MkdirAll(cfg.CacheDir, 0o700); err != nil {
 			return nil, fmt.Errorf("making the compile cache: %w", err)

@@ -17,7 +17,6 @@ type Module struct {
 	engine   *Engine
 	compiled wazero.CompiledModule
 	limits   Limits
-	manifest []byte
 	slots    chan struct{} // one token for each sandbox that may be in use
 
 	mu     sync.Mutex
@@ -77,16 +76,8 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		_ = m.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
-	for _, s := range compiled.CustomSections() {
-		if s.Name() == abi.ManifestSection {
-			m.manifest = s.Data()
-		}
-	}
 	return m, nil
 }
-
-// Manifest returns the bytes of the section abi.ManifestSection, nil without one.
-func (m *Module) Manifest() []byte { return m.manifest }
 
 // With runs f with a sandbox that nobody else uses meanwhile. It waits until
 // one may be taken, or ctx ends. f must not keep the sandbox.

@@ -24,7 +24,6 @@ type wasmModule struct {
 	exports  map[string]int // name → index into funcs
 	memory   int            // minimum pages; 0 for no memory
 	noExport bool           // do not export the memory
-	custom   map[string]string
 }
 
 func uleb(n int) []byte {
@@ -83,9 +82,6 @@ func (m wasmModule) bytes() []byte {
 	b = append(b, section(5, min(m.memory, 1), memory)...)
 	b = append(b, section(7, exported, exports)...)
 	b = append(b, section(10, len(m.funcs), code)...)
-	for name, data := range m.custom {
-		b = append(append(b, 0), vec(append(vec([]byte(name)), data...))...)
-	}
 	return b
 }
 

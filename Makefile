@@ -1,0 +1,121 @@
+# Everything here needs Go, git, make and a POSIX userland. A C compiler is
+# used where there is one, for the race detector.
+
+GO       ?= go
+ARGS     ?=
+FUZZTIME ?= 10s
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WASI        = GOOS=wasip1 GOARCH=wasm
+# What is compiled into guests, and so must build for Wasm.
+FOR_GUESTS  = ./abi/... ./sdk/... ./guests/...
+
+GUESTS := $(sort $(patsubst guests/%/,%,$(dir $(shell grep -l '^package main$$' guests/*/*.go 2>/dev/null))))
+# Race detection needs cgo, which Go turns on where it finds a C compiler.
+# RACE= turns it off.
+RACE := $(shell test "$$($(GO) env CGO_ENABLED 2>/dev/null)" = 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+
+say = @echo '=>'
+
+.PHONY: help
+help: ## this list
+	@echo 'usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: bin/wasmhost $(GUESTS:%=bin/guests/%.wasm) ## bin/wasmhost and bin/guests/*.wasm
+
+# Go knows better than make what has changed, so these always ask it.
+.PHONY: FORCE
+bin/wasmhost: FORCE
+	$(say) 'building $@$(if $(wildcard $@),, (the first time: downloads modules, compiles SQLite and the Wasm engine; a few minutes))'
+	@$(GO) build -trimpath -o $@ ./cmd/wasmhost
+
+bin/guests/%.wasm: FORCE
+	$(say) 'building $@$(if $(wildcard $@),, (the first time: compiles the standard library for Wasm; about a minute))'
+	@$(WASI) CGO_ENABLED=0 $(GO) build -trimpath -buildmode=c-shared -ldflags='-s -w' -o $@ ./guests/$*
+
+.PHONY: run
+run: build ## builds, then the demo: archives real rows; ARGS are its flags
+	$(say) 'bin/wasmhost demo $(ARGS)'
+	@bin/wasmhost demo $(ARGS)
+
+.PHONY: test
+test: ## all tests, under the race detector where there is a C compiler
+	$(say) 'testing$(if $(RACE), under the race detector,; skipped: the race detector, which needs a C compiler)'
+	@$(GO) test $(RACE) ./...
+
+.PHONY: check
+check: check-format check-vet check-static check-race check-builds check-modules ## what CI runs behind the tests; wants a clean tree
+	$(say) 'tree is clean'
+	@if git rev-parse --git-dir >/dev/null 2>&1; then \
+		dirty=$$(git status --porcelain); \
+		if [ -n "$$dirty" ]; then echo "$$dirty"; echo 'commit or ignore these: a check must see what others will see' >&2; exit 1; fi; \
+	else echo 'skipped: this is no git checkout'; fi
+
+.PHONY: check-format
+check-format:
+	$(say) 'gofmt'
+	@bad=$$(find . -name '*.go' -not -path './bin/*' -exec gofmt -l {} +) || exit 1; \
+	if [ -n "$$bad" ]; then echo "$$bad"; echo 'run: gofmt -w on these' >&2; exit 1; fi
+
+.PHONY: check-vet
+check-vet:
+	$(say) 'go vet, for this machine and for guests'
+	@$(GO) vet ./...
+	@$(WASI) $(GO) vet $(FOR_GUESTS)
+	@if [ -f bench/go.mod ]; then cd bench && $(GO) vet ./...; fi
+
+# staticcheck itself runs on this machine, whatever it looks at: hence -exec. It
+# does not know that an export of a guest is used (U1000).
+.PHONY: check-static
+check-static:
+	$(say) 'staticcheck, for this machine and for guests'
+	@$(GO) run $(STATICCHECK) ./...
+	@$(GO) run -exec 'env $(WASI)' $(STATICCHECK) -checks inherit,-U1000 $(FOR_GUESTS)
+	@if [ -f bench/go.mod ]; then cd bench && $(GO) run $(STATICCHECK) ./...; fi
+
+# Behind `make test` Go has the results already and does not run them again.
+.PHONY: check-race
+check-race:
+	$(say) '$(if $(RACE),tests under the race detector,skipped: race tests, which need a C compiler)'
+	@$(if $(RACE),$(GO) test -race ./...,:)
+
+.PHONY: check-builds
+check-builds: $(GUESTS:%=bin/guests/%.wasm)
+	$(say) 'builds for Windows, macOS and guests'
+	@GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build ./...
+	@GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./...
+	@$(WASI) CGO_ENABLED=0 $(GO) build $(FOR_GUESTS)
+
+.PHONY: check-modules
+check-modules:
+	$(say) 'go.mod is tidy, modules are what go.sum says'
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify
+	@if [ -f bench/go.mod ]; then cd bench && $(GO) mod tidy -diff; fi
+
+.PHONY: bench
+bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
+	@cd bench && $(GO) test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+# Minimising is kept short: by default it may take a minute for each input. When
+# a run's own deadline cuts off its last input, go test may call that a failure
+# with nothing but the line below; a real one names the input.
+CUT_OFF = grep -q -x ' *context deadline exceeded'
+FAILING = grep -q -e 'Failing input written' -e 'seed corpus entry'
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@find . -name '*_test.go' -not -path './bench/*' -exec grep -H '^func Fuzz' {} + | \
+	sed 's/^\(.*\)\/[^/]*:func \(Fuzz[A-Za-z0-9_]*\).*/\1 \2/' | sort | while read -r dir name; do \
+		echo "=> $$dir $$name for $(FUZZTIME)"; \
+		if ! out=$$($(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir" 2>&1 </dev/null); then \
+			if echo "$$out" | $(FAILING) || ! echo "$$out" | $(CUT_OFF); then echo "$$out"; exit 1; fi; \
+		fi; \
+		echo "$$out" | grep '^fuzz: elapsed' | tail -n 1; \
+	done
+
+.PHONY: clean
+clean: ## removes bin/
+	rm -rf bin

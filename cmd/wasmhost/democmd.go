@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/demo"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	opts := demo.Options{Program: a.program}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Archive real rows in a folder of its own, and check the result",
+		Long: `Make a database of chat messages from public-domain text, archive all but the
+newest with the archive worker, and check in SQL that each row is in exactly one
+of the two databases and byte for byte what it was. Exit code 1 if it is not.
+
+All files are in one folder. A folder with other files in it is refused; one that
+the demo made before is cleared of what the demo put there. The configuration
+flags do not count here: the demo writes its own wasmhost.toml.`,
+		Example:           "  wasmhost demo\n  wasmhost demo --dir /tmp/demo --rows 5000 --keep 500",
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, flag := range []string{"config", "state-dir", "workers-dir"} {
+				if cmd.Flag(flag).Changed {
+					return usageError("--%s has no meaning for the demo, which makes everything in its own folder: use --dir", flag)
+				}
+			}
+			level := slog.LevelWarn
+			if value, ok := a.given["log.level"]; ok {
+				if err := level.UnmarshalText([]byte(value)); err != nil {
+					return usageError("--log-level %q: debug, info, warn or error", value)
+				}
+			}
+			opts.Log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+			opts.Out = a.stdout
+			if a.json {
+				opts.Out = a.stderr
+			}
+			opts.Terminal = isTerminal(opts.Out)
+			if opts.Rows < 1 || opts.Keep < 0 {
+				return usageError("--rows %d --keep %d: at least 1 and 0 are needed", opts.Rows, opts.Keep)
+			}
+			summary, err := demo.Run(cmd.Context(), opts)
+			var mismatch *demo.Mismatch
+			if errors.As(err, &mismatch) {
+				return &exitError{exitFailed, err}
+			}
+			if err != nil || !a.json {
+				return err
+			}
+			return a.printJSON(summary)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.Dir, "dir", "bin/demo", "`folder` of the demo")
+	flags.StringVar(&opts.Guest, "guest", "bin/guests/archive.wasm", "`file` of the archive worker")
+	flags.IntVar(&opts.Rows, "rows", 100_000, "messages to make")
+	flags.IntVar(&opts.Keep, "keep", 10_000, "newest messages, which stay in the primary")
+	must(cmd.MarkFlagDirname("dir"))
+	must(cmd.MarkFlagFilename("guest", "wasm"))
+	return cmd
+}

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// check finds what no single value shows: handles without a file or with the
+// same one, and roles and grants on handles that do not exist.
+func (c *Config) check(sources map[string]string) Problems {
+	var problems Problems
+	report := func(key, format string, args ...any) {
+		source := sources[key]
+		for parent := key; source == "" && strings.Contains(parent, "."); source = sources[parent] {
+			parent = parent[:strings.LastIndex(parent, ".")]
+		}
+		if source == "" {
+			source = "after merging all sources"
+		}
+		problems = append(problems, Problem{Key: key, Source: source, Message: fmt.Sprintf(format, args...)})
+	}
+	handles := slices.Sorted(maps.Keys(c.Data.Handles))
+	known := "no handle is configured below data.handles"
+	if len(handles) > 0 {
+		known = "configured handles: " + strings.Join(handles, ", ")
+	}
+
+	for i, name := range handles {
+		handle := c.Data.Handles[name]
+		key := "data.handles." + name + ".path"
+		if handle.Path == "" {
+			report(key, "is missing; set it to the database file")
+			continue
+		}
+		for _, other := range handles[:i] {
+			o := c.Data.Handles[other]
+			if sameFile(handle.Path, o.Path) && !(handle.ReadOnly && o.ReadOnly) {
+				report(key, "is the same file as data.handles.%s.path; moving rows between them would lose rows. Allowed: a file per handle, or read_only on both", other)
+			}
+		}
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
+		worker := c.Workers[name]
+		prefix := "workers." + name + "."
+		for _, role := range slices.Sorted(maps.Keys(worker.Handles)) {
+			if handle := worker.Handles[role]; !slices.Contains(handles, handle) {
+				report(prefix+"handles."+role, "is %q, which is no handle; %s", handle, known)
+			}
+		}
+		for _, handle := range slices.Sorted(maps.Keys(worker.Grants.Data)) {
+			key := prefix + "grants.data." + handle
+			if !slices.Contains(handles, handle) {
+				report(key, "grants on %q, which is no handle; %s", handle, known)
+				continue
+			}
+			if !c.Data.Handles[handle].ReadOnly {
+				continue
+			}
+			for _, verb := range worker.Grants.Data[handle] {
+				if verb != "read" {
+					report(key, "grants %s, but data.handles.%s is read_only; allowed: read", verb, handle)
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// sameFile says whether two paths lead to one file, now or once it exists.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(infoA, infoB)
+	}
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && absA == absB
+}

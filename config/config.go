@@ -1,0 +1,117 @@
+package config
+
+import "time"
+
+// Config is everything that can be configured. Durations are written as
+// "1h30m", sizes as whole numbers of the unit in the key's name.
+type Config struct {
+	// StateDir is the folder of the host's own database, its id and its
+	// compilation cache. Default "wasmhost-state".
+	StateDir string `koanf:"state_dir"`
+
+	// WorkersDir is the folder that holds the workers' .wasm files. Default
+	// "workers".
+	WorkersDir string `koanf:"workers_dir"`
+
+	Log    Log    `koanf:"log"`
+	Data   Data   `koanf:"data"`
+	Engine Engine `koanf:"engine"`
+	Queue  Queue  `koanf:"queue"`
+
+	// Workers holds what is set and granted per worker, by the worker's name.
+	// A worker that is not listed runs with the defaults and without grants.
+	Workers map[string]Worker `koanf:"workers"`
+
+	// Settings is a tree of free form that workers read with the command
+	// config/get, as far as they are granted to: archive.batchSize. Case
+	// counts, and a part of a key may not contain a dot.
+	Settings map[string]any `koanf:"settings"`
+
+	entries []Entry
+}
+
+// Log says what the host logs to its standard error.
+type Log struct {
+	// Level is debug, info, warn or error. Default info.
+	Level string `koanf:"level"`
+	// Format is text or json. Default text.
+	Format string `koanf:"format"`
+}
+
+// Data is what workers can reach on the fast path.
+type Data struct {
+	// Handles are the databases, by the name that workers and grants use.
+	Handles map[string]Handle `koanf:"handles"`
+}
+
+// Handle is one SQLite database.
+type Handle struct {
+	// Path is the database file. It must be set. Two handles may not share a
+	// file unless both are read-only.
+	Path string `koanf:"path"`
+	// ReadOnly opens the file for reading only. Default false.
+	ReadOnly bool `koanf:"read_only"`
+	// BusyTimeout is how long to wait for another program's lock, 0 to 10m.
+	// Default 5s.
+	BusyTimeout time.Duration `koanf:"busy_timeout"`
+	// Readers is the number of connections for reading, 1 to 64. Default 4.
+	Readers int `koanf:"readers"`
+}
+
+// Engine is how modules are compiled.
+type Engine struct {
+	// CompileCache keeps compiled modules in StateDir. Default true.
+	CompileCache bool `koanf:"compile_cache"`
+	// MaxModuleBytes is the largest .wasm file that is admitted, in bytes, 8
+	// to 1 GiB. Default 67108864 (64 MiB).
+	MaxModuleBytes int64 `koanf:"max_module_bytes"`
+}
+
+// Queue is how tasks are kept.
+type Queue struct {
+	// Retention is how long a finished task can still be looked at, 1m to
+	// 87600h. Default 168h.
+	Retention time.Duration `koanf:"retention"`
+}
+
+// Worker is what one worker may use.
+type Worker struct {
+	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
+	// Default 1.
+	Concurrency int `koanf:"concurrency"`
+	// MemoryMB is the most memory of one sandbox in MiB, 4 to 4096. Default 64.
+	MemoryMB int `koanf:"memory_mb"`
+	// Deadline is the longest that one attempt of a task may take, 1ms to
+	// 24h. Default 10m.
+	Deadline time.Duration `koanf:"deadline"`
+	// MaxAttempts is how often a task is tried before it is given up, 1 to
+	// 1000. Default 25.
+	MaxAttempts int `koanf:"max_attempts"`
+	// Handles maps the worker's roles to handles: source = "primary".
+	Handles map[string]string `koanf:"handles"`
+	Grants  Grants            `koanf:"grants"`
+}
+
+// Grants is what a worker may do. What is not granted is refused.
+type Grants struct {
+	// Data maps a handle to the verbs read, insert, update and delete.
+	Data map[string][]string `koanf:"data"`
+	// Commands are names, or patterns such as events/*.
+	Commands []string `koanf:"commands"`
+	// Config are keys below Settings, or patterns such as archive.*.
+	Config []string `koanf:"config"`
+}
+
+// DefaultWorker returns what a worker that is not configured runs with: the
+// default of every key, and no grants.
+func DefaultWorker() Worker {
+	return Worker{Concurrency: 1, MemoryMB: 64, Deadline: 10 * time.Minute, MaxAttempts: 25}
+}
+
+// Worker returns what is configured for a worker, or [DefaultWorker].
+func (c *Config) Worker(name string) Worker {
+	if w, ok := c.Workers[name]; ok {
+		return w
+	}
+	return DefaultWorker()
+}

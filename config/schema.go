@@ -1,0 +1,195 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A node of the schema is a table with known keys, a table with free names, a
+// value, or a tree of free form.
+type node struct {
+	keys map[string]*node // known keys
+	each *node            // what every free name holds
+	leaf *leaf
+	free bool
+}
+
+type kind int
+
+const (
+	kindString kind = iota
+	kindBool
+	kindInt
+	kindDuration
+	kindList
+)
+
+// leaf describes one value.
+type leaf struct {
+	kind     kind
+	def      any      // nil: no default
+	min, max int64    // of a kindInt, and of a kindDuration in nanoseconds
+	oneOf    []string // of a kindString and of the parts of a kindList
+	path     bool     // relative to where it was written
+	name     bool     // of the same form as the names in tables
+}
+
+// allowed says what a value must look like.
+func (l *leaf) allowed() string {
+	switch l.kind {
+	case kindBool:
+		return "true or false"
+	case kindInt:
+		return fmt.Sprintf("a whole number from %d to %d", l.min, l.max)
+	case kindDuration:
+		return fmt.Sprintf("a duration from %s to %s, such as \"30s\" or \"1h30m\"", shortDuration(time.Duration(l.min)), shortDuration(time.Duration(l.max)))
+	case kindList:
+		if l.oneOf != nil {
+			return "a list of " + strings.Join(l.oneOf, ", ")
+		}
+		return "a list of non-empty strings"
+	}
+	switch {
+	case l.oneOf != nil:
+		return "one of " + strings.Join(l.oneOf, ", ")
+	case l.name:
+		return "a name: " + nameForm
+	}
+	return "a non-empty string"
+}
+
+// nameForm explains namePattern.
+const nameForm = "up to 64 lower-case letters and digits, in parts joined by one - or _"
+
+// namePattern is what the queue takes as a worker's name. It leaves out the
+// two underscores that stand between levels in the environment.
+var namePattern = regexp.MustCompile(`^[a-z0-9]+(?:[_-][a-z0-9]+)*$`)
+
+// ValidName says whether a worker, a handle or a role may have this name.
+func ValidName(name string) bool { return len(name) <= 64 && namePattern.MatchString(name) }
+
+func table(keys map[string]*node) *node { return &node{keys: keys} }
+func named(each *node) *node            { return &node{each: each} }
+
+func text(def string, oneOf ...string) *node {
+	return &node{leaf: &leaf{kind: kindString, def: def, oneOf: oneOf}}
+}
+
+func pathTo(def any) *node { return &node{leaf: &leaf{kind: kindString, def: def, path: true}} }
+
+func flag(def bool) *node { return &node{leaf: &leaf{kind: kindBool, def: def}} }
+
+func number(def, low, high int64) *node {
+	return &node{leaf: &leaf{kind: kindInt, def: def, min: low, max: high}}
+}
+
+func duration(def, low, high time.Duration) *node {
+	return &node{leaf: &leaf{kind: kindDuration, def: def, min: int64(low), max: int64(high)}}
+}
+
+func list(oneOf ...string) *node { return &node{leaf: &leaf{kind: kindList, oneOf: oneOf}} }
+
+// schema describes every key. It says the same as the comments and tags of
+// [Config]; a test holds the two together.
+func schema() *node {
+	worker := DefaultWorker()
+	return table(map[string]*node{
+		"state_dir":   pathTo("wasmhost-state"),
+		"workers_dir": pathTo("workers"),
+		"log": table(map[string]*node{
+			"level":  text("info", "debug", "info", "warn", "error"),
+			"format": text("text", "text", "json"),
+		}),
+		"data": table(map[string]*node{
+			"handles": named(table(map[string]*node{
+				"path":         pathTo(nil),
+				"read_only":    flag(false),
+				"busy_timeout": duration(5*time.Second, 0, 10*time.Minute),
+				"readers":      number(4, 1, 64),
+			})),
+		}),
+		"engine": table(map[string]*node{
+			"compile_cache":    flag(true),
+			"max_module_bytes": number(64<<20, 8, 1<<30),
+		}),
+		"queue": table(map[string]*node{
+			"retention": duration(168*time.Hour, time.Minute, 87600*time.Hour),
+		}),
+		"workers": named(table(map[string]*node{
+			"concurrency":  number(int64(worker.Concurrency), 1, 256),
+			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
+			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
+			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
+			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
+			"grants": table(map[string]*node{
+				"data":     named(list("read", "insert", "update", "delete")),
+				"commands": list(),
+				"config":   list(),
+			}),
+		})),
+		"settings": {free: true},
+	})
+}
+
+// names returns the known keys of a table, sorted.
+func (n *node) names() []string {
+	names := make([]string, 0, len(n.keys))
+	for name := range n.keys {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// nearest returns the name that has most likely been meant, or "".
+func nearest(name string, names []string) string {
+	best, bestDistance := "", len(name)/3+2
+	for _, n := range names {
+		if d := distance(strings.ToLower(name), n); d < bestDistance {
+			best, bestDistance = n, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to insert, delete or replace to turn a
+// into b.
+func distance(a, b string) int {
+	// A key as long as this has not been mistyped, and outside text must not
+	// cost quadratic time.
+	if len(a) > 64 || len(b) > 64 {
+		return 64
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		left := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := left
+			if a[i] != b[j] {
+				cost++
+			}
+			left = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// shortDuration prints 10m0s as 10m and 24h0m0s as 24h.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,85 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// maxEmit is how many events one call may emit.
+const maxEmit = 1000
+
+// events/emit {event, data?, key?} -> {id}
+// events/emit {events: [{event, data?, key?}…]} -> {ids}, in one transaction
+func emitEvent(log *Events) Handler {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+		f := fieldsOf(params)
+		list, many := f.take("events")
+		if !many {
+			e := readEvent(f, c)
+			if err := f.end(); err != nil {
+				return nil, err
+			}
+			ids, err := log.Emit(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			return map[string]any{"id": ids[0]}, nil
+		}
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+		events, err := readEvents(list, c)
+		if err != nil {
+			return nil, err
+		}
+		ids, err := log.Emit(ctx, events...)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]any, len(ids))
+		for i, id := range ids {
+			out[i] = id
+		}
+		return map[string]any{"ids": out}, nil
+	}
+}
+
+func readEvents(list any, c Caller) ([]Event, error) {
+	items, ok := list.([]any)
+	if !ok {
+		return nil, abi.Errorf(abi.InvalidArgument, "events: an array is needed, not %s", kindOf(list))
+	}
+	if len(items) > maxEmit {
+		return nil, abi.Errorf(abi.LimitExceeded, "events: %d, at most %d are allowed", len(items), maxEmit)
+	}
+	events := make([]Event, len(items))
+	for i, item := range items {
+		m, ok := item.(map[string]any)
+		if !ok {
+			return nil, abi.Errorf(abi.InvalidArgument, "events[%d]: a map is needed, not %s", i, kindOf(item))
+		}
+		f := fieldsOf(m)
+		f.where = fmt.Sprintf("events[%d].", i)
+		events[i] = readEvent(f, c)
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+func readEvent(f *fields, c Caller) Event {
+	e := Event{
+		Name:   f.required("event", maxEventName),
+		Data:   f.json("data", MaxEventData),
+		Key:    f.text("key", maxEventKey),
+		Worker: c.Worker,
+		Task:   c.Task,
+	}
+	if e.Name != "" && !eventName.MatchString(e.Name) {
+		f.fail("event", "%q: lower-case letters, digits and any of _ : . / -", clip(e.Name))
+	}
+	return e
+}

@@ -1,0 +1,59 @@
+package command
+
+import (
+	"path"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// Grants is what a caller was given. The zero value allows nothing.
+type Grants struct {
+	Commands []string // names or patterns of path.Match: ping, events/*
+	Config   []string // keys or patterns: archive.*
+}
+
+// Validate says which pattern is malformed. One that is matches nothing.
+func (g Grants) Validate() error {
+	for _, p := range g.Commands {
+		if _, err := path.Match(p, ""); err != nil {
+			return abi.Errorf(abi.InvalidArgument, "grant of commands: malformed pattern %q", clip(p))
+		}
+	}
+	for _, p := range g.Config {
+		if _, err := path.Match(p, ""); err != nil {
+			return abi.Errorf(abi.InvalidArgument, "grant of config keys: malformed pattern %q", clip(p))
+		}
+	}
+	return nil
+}
+
+func matchAny(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if ok, err := path.Match(p, name); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Caller is who calls a command.
+type Caller struct {
+	Worker string // "" for the host itself
+	Task   string // the task that the call is part of, if any
+	Grants Grants
+
+	operator bool
+}
+
+// Operator is the host itself, or the person who runs it: it may do everything.
+func Operator() Caller { return Caller{operator: true} }
+
+// MayCall says whether c was granted the command.
+func (c Caller) MayCall(name string) bool {
+	return c.operator || matchAny(c.Grants.Commands, name)
+}
+
+// MayRead says whether c was granted the config key.
+func (c Caller) MayRead(key string) bool {
+	return c.operator || matchAny(c.Grants.Config, key)
+}

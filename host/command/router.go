@@ -1,0 +1,198 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
+)
+
+// Limits of a call.
+const (
+	MaxName   = 128     // bytes of a command's name
+	MaxParams = 1 << 20 // bytes of its params
+	MaxResult = 1 << 20 // bytes of its result
+
+	// maxValues bounds what params take in memory once decoded: a byte each on
+	// the wire, up to fifty in Go.
+	maxValues = 100_000
+
+	callDeadline = 10 * time.Second
+)
+
+// Handler provides one command. params is never nil; its values are nil, bool,
+// int64, float64, string, []byte, []any and map[string]any. The result may be of
+// those and of the other types that wire.Writer.Value takes. An error keeps its
+// code; one without becomes Internal. ctx ends ten seconds after the call began
+// at the latest.
+type Handler func(ctx context.Context, c Caller, params map[string]any) (any, error)
+
+// Router finds the provider of a command. It is safe for concurrent use.
+type Router struct {
+	log *slog.Logger
+
+	mu       sync.RWMutex
+	handlers map[string]Handler
+}
+
+// NewRouter returns a Router without commands; see [RegisterBuiltins]. A nil
+// log discards.
+func NewRouter(log *slog.Logger) *Router {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Router{log: log, handlers: map[string]Handler{}}
+}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9_-]+(?:/[a-z0-9_-]+)*$`)
+
+// Register adds a command. Names are lower-case words joined by slashes; a name
+// that is taken is an error.
+func (r *Router) Register(name string, h Handler) error {
+	if len(name) > MaxName || !namePattern.MatchString(name) {
+		return abi.Errorf(abi.InvalidArgument, "command name %q: lower-case words joined by slashes, %d bytes at most", clip(name), MaxName)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.handlers[name]; taken {
+		return abi.Errorf(abi.Conflict, "command %s is registered already", name)
+	}
+	r.handlers[name] = h
+	return nil
+}
+
+// Names lists the registered commands in ascending order.
+func (r *Router) Names() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Sorted(maps.Keys(r.handlers))
+}
+
+// Execute calls a command for c. params is one msgpack map or nil; the result is
+// one msgpack value, the caller's to keep. Codes, besides the command's own:
+// NotGranted, UnknownCommand, InvalidArgument, LimitExceeded, DeadlineExceeded,
+// Internal.
+func (r *Router) Execute(ctx context.Context, c Caller, name string, params []byte) ([]byte, error) {
+	if len(name) > MaxName {
+		return nil, abi.Errorf(abi.InvalidArgument, "command name of %d bytes: %d at most", len(name), MaxName)
+	}
+	if !c.MayCall(name) {
+		return nil, abi.Errorf(abi.NotGranted, "command %q was not granted", name)
+	}
+	r.mu.RLock()
+	h := r.handlers[name]
+	r.mu.RUnlock()
+	if h == nil {
+		return nil, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
+	}
+	p, err := decodeParams(params)
+	if err != nil {
+		return nil, named(name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	result, err := r.call(ctx, h, c, name, p)
+	if err != nil {
+		return nil, named(name, err)
+	}
+	b, err := encodeResult(result)
+	if err != nil {
+		return nil, named(name, err)
+	}
+	return b, nil
+}
+
+// call keeps a handler's panic from taking the host with it.
+func (r *Router) call(ctx context.Context, h Handler, c Caller, name string, params map[string]any) (result any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.log.Error("a command's handler panicked", "command", name, "worker", c.Worker, "task", c.Task,
+				"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			result, err = nil, abi.Errorf(abi.Internal, "the host failed; its log has the reason")
+		}
+	}()
+	return h(ctx, c, params)
+}
+
+// named puts the command's name in front of an error's text and keeps its code.
+func named(name string, err error) error {
+	return abi.Errorf(abi.CodeOf(err), "command %s: %s", name, abi.MessageOf(err))
+}
+
+func decodeParams(b []byte) (map[string]any, error) {
+	if len(b) == 0 {
+		return map[string]any{}, nil
+	}
+	if len(b) > MaxParams {
+		return nil, abi.Errorf(abi.LimitExceeded, "params of %d bytes: %d at most", len(b), MaxParams)
+	}
+	r := wire.NewReader(b)
+	if r.Nil() && r.Len() == 0 {
+		return map[string]any{}, nil
+	}
+	r = wire.NewReader(b)
+	if r.Kind() != wire.KindMap {
+		return nil, abi.Errorf(abi.InvalidArgument, "params: a msgpack map is needed")
+	}
+	left := maxValues
+	if err := count(&r, &left, 0); err != nil {
+		return nil, err
+	}
+	if err := r.End(); err != nil {
+		return nil, abi.Errorf(abi.InvalidArgument, "params: %w", err)
+	}
+	r = wire.NewReader(b)
+	v, err := r.Value()
+	if err != nil {
+		return nil, abi.Errorf(abi.InvalidArgument, "params: %w", err)
+	}
+	return v.(map[string]any), nil
+}
+
+// count walks one value and takes what it holds off left.
+func count(r *wire.Reader, left *int, depth int) error {
+	if *left--; *left < 0 {
+		return abi.Errorf(abi.LimitExceeded, "params of more than %d values", maxValues)
+	}
+	n, err := 0, error(nil)
+	switch r.Kind() {
+	case wire.KindArray:
+		n, err = r.Array()
+	case wire.KindMap:
+		n, err = r.Map()
+		n *= 2
+	default:
+		err = r.Skip()
+	}
+	if err == nil && n > 0 && depth >= wire.MaxDepth {
+		err = wire.ErrDepth
+	}
+	if err != nil {
+		return abi.Errorf(abi.InvalidArgument, "params: %w", err)
+	}
+	for range n {
+		if err := count(r, left, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func encodeResult(v any) ([]byte, error) {
+	var w wire.Writer
+	if err := w.Value(v); err != nil {
+		return nil, abi.Errorf(abi.Internal, "result: %w", err)
+	}
+	if len(w.B) > MaxResult {
+		return nil, abi.Errorf(abi.LimitExceeded, "result of %d bytes: %d at most", len(w.B), MaxResult)
+	}
+	return w.B, nil
+}

@@ -1,0 +1,52 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// session/get {sessionId?} -> {found, sessionId, data?, expires_ms?}
+func getSession(sessions *Sessions) Handler {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+		f := fieldsOf(params)
+		id := f.text("sessionId", maxSessionID)
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+		if id == "" {
+			id = ZeroSession
+		}
+		s, err := sessions.Get(ctx, c.Worker, id)
+		if errors.Is(err, abi.NotFound) {
+			return map[string]any{"found": false, "sessionId": id}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{"found": true, "sessionId": id, "data": s.Data, "expires_ms": s.Expires.UnixMilli()}, nil
+	}
+}
+
+// session/set {sessionId, data, ttl_ms?} -> {sessionId, expires_ms}
+func setSession(sessions *Sessions) Handler {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+		f := fieldsOf(params)
+		id := f.required("sessionId", maxSessionID)
+		if params["data"] == nil {
+			f.fail("data", "is required")
+		}
+		data := f.object("data")
+		ttl := f.integer("ttl_ms", 1, MaxSessionTTL.Milliseconds(), DefaultSessionTTL.Milliseconds())
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+		expires := sessions.now().Add(time.Duration(ttl) * time.Millisecond)
+		if err := sessions.Set(ctx, Session{ID: id, Owner: c.Worker, Data: data, Expires: expires}); err != nil {
+			return nil, err
+		}
+		return map[string]any{"sessionId": id, "expires_ms": expires.UnixMilli()}, nil
+	}
+}

@@ -1,0 +1,176 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// Grants say what a worker may do: for each handle some of the verbs "read",
+// "insert", "update" and "delete".
+type Grants map[string][]string
+
+// Handles are the stores of a host by handle. They are safe for concurrent
+// use.
+type Handles struct {
+	stores map[string]Store
+}
+
+// NewHandles takes over stores: [Handles.Close] closes them.
+func NewHandles(stores map[string]Store) *Handles {
+	return &Handles{stores: maps.Clone(stores)}
+}
+
+// Close closes all stores.
+func (h *Handles) Close() error {
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(h.stores)) {
+		if err := h.stores[name].Close(); err != nil {
+			all = append(all, within(name, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Access returns the way to the stores for a worker with these grants. Without
+// any it leads nowhere.
+func (h *Handles) Access(g Grants) *Access {
+	granted := make(map[string]map[string]bool, len(g))
+	for handle, verbs := range g {
+		granted[handle] = make(map[string]bool, len(verbs))
+		for _, verb := range verbs {
+			granted[handle][verb] = true
+		}
+	}
+	return &Access{handles: h, granted: granted}
+}
+
+// Access checks every call of one worker against its grants. It is safe for
+// concurrent use.
+type Access struct {
+	handles *Handles
+	granted map[string]map[string]bool
+}
+
+// What a mutation needs, by verb.
+var needs = map[abi.Verb][]string{
+	abi.Insert:    {"insert"},
+	abi.InsertNew: {"insert"},
+	abi.Upsert:    {"insert", "update"},
+	abi.Update:    {"update"},
+	abi.Delete:    {"delete"},
+}
+
+// Open is [Store.Open] on the handle that q names. It needs the grant "read".
+func (a *Access) Open(ctx context.Context, q *abi.Query) (Cursor, error) {
+	store, err := a.store(q.Handle, "read")
+	if err != nil {
+		return nil, err
+	}
+	c, err := store.Open(ctx, q)
+	if err != nil {
+		return nil, within(q.Handle, err)
+	}
+	return &accessCursor{Cursor: c, handle: q.Handle}, nil
+}
+
+// Write is [Store.Write] on the handle that all of ms must name. It needs the
+// grants of all their verbs, and "read" for Expect, which tells whether a row
+// has a value.
+func (a *Access) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+	if len(ms) == 0 {
+		if len(rows) > 0 {
+			return nil, abi.Errorf(abi.InvalidArgument, "write: %d bytes of rows without a mutation", len(rows))
+		}
+		return nil, nil
+	}
+	var store Store
+	for i := range ms {
+		m := &ms[i]
+		verbs, ok := needs[m.Verb]
+		if !ok {
+			return nil, abi.Errorf(abi.InvalidArgument, "write: mutation %d: unknown op %q", i, Clip(string(m.Verb)))
+		}
+		for _, verb := range verbs {
+			var err error
+			if store, err = a.store(m.Handle, verb); err != nil {
+				return nil, err
+			}
+		}
+		if len(m.Expect) > 0 {
+			if _, err := a.store(m.Handle, "read"); err != nil {
+				return nil, err
+			}
+		}
+		if m.Handle != ms[0].Handle {
+			return nil, abi.Errorf(abi.InvalidArgument, "write: mutation %d is on handle %q, mutation 0 on %q: one batch is one handle",
+				i, Clip(m.Handle), Clip(ms[0].Handle))
+		}
+	}
+	results, err := store.Write(ctx, ms, rows)
+	return results, within(ms[0].Handle, err)
+}
+
+// store returns the store behind a handle if the worker was granted verb on
+// it.
+func (a *Access) store(handle, verb string) (Store, error) {
+	store, known := a.handles.stores[handle]
+	if !known {
+		return nil, abi.Errorf(abi.UnknownHandle, "unknown handle %q; %s", Clip(handle), a.offer())
+	}
+	if !a.granted[handle][verb] {
+		return nil, abi.Errorf(abi.NotGranted, "handle %q: %q was not granted", handle, verb)
+	}
+	return store, nil
+}
+
+// offer lists the handles of the host that the worker was granted anything
+// on, and no others.
+func (a *Access) offer() string {
+	var names []string
+	for name, verbs := range a.granted {
+		if _, known := a.handles.stores[name]; known && len(verbs) > 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "no handle was granted"
+	}
+	slices.Sort(names)
+	return "granted: " + strings.Join(names, ", ")
+}
+
+// accessCursor puts the handle's name in front of errors.
+type accessCursor struct {
+	Cursor
+	handle string
+}
+
+func (c *accessCursor) Next(ctx context.Context, dst []byte) (int, error) {
+	n, err := c.Cursor.Next(ctx, dst)
+	return n, within(c.handle, err)
+}
+
+func (c *accessCursor) Close() error { return within(c.handle, c.Cursor.Close()) }
+
+// within puts the handle's name in front of an error.
+func within(handle string, err error) error {
+	var tooLarge *RowTooLargeError
+	if err == nil || errors.As(err, &tooLarge) {
+		return err
+	}
+	return abi.Errorf(abi.CodeOf(err), "handle %q: %s", handle, abi.MessageOf(err))
+}
+
+// Clip shortens a guest's text for an error message.
+func Clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

@@ -1,0 +1,267 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
+)
+
+// cursor answers one query. Its states are: open, with a connection; ended,
+// without one, because it was read to the end, failed, or was closed. In the
+// state open there may be a row pending that was stepped to but did not fit.
+type cursor struct {
+	store  *Store
+	table  *table
+	names  []string
+	header []byte
+	lookup *lookup // nil for a query
+
+	running *lite.Conn // conn's, for abandon to interrupt
+
+	mu      sync.Mutex // against Store.Close
+	conn    *conn      // nil when ended
+	st      *lite.Stmt
+	rows    rowEncoder
+	pending bool
+	n       int64 // rows stepped to
+	late    error // for the next call, as this one had rows to return
+	err     error // what ended it, nil at the end of the rows
+}
+
+// Open implements [data.Store].
+func (s *Store) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+	if err := data.CheckQuery(q); err != nil {
+		return nil, err
+	}
+	if len(q.Lookup) > s.cfg.MaxBatchBytes {
+		return nil, abi.Errorf(abi.LimitExceeded, "query: lookup: %d bytes, at most %d", len(q.Lookup), s.cfg.MaxBatchBytes)
+	}
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.start(ctx, conn, q)
+	if err != nil {
+		s.release(conn)
+		return nil, prefix(s.failure(ctx, err), "opening %q", data.Clip(q.Collection))
+	}
+	return c, nil
+}
+
+// start begins the transaction and the statement of q on conn.
+func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query) (_ *cursor, err error) {
+	release := conn.Watch(ctx)
+	defer release()
+	if s.isClosed() { // after Watch: an Interrupt from here on is seen
+		return nil, errClosed
+	}
+	if err := conn.begin.Run(); err != nil {
+		return nil, err
+	}
+	schema, err := s.schemaOf(conn)
+	if err != nil {
+		return nil, err
+	}
+	c := &cursor{store: s, conn: conn, running: conn.Conn}
+	if c.table, err = schema.table(conn, q.Collection); err != nil {
+		return nil, err
+	}
+	if q.Lookup != nil {
+		err = c.startLookup(q)
+	} else {
+		err = c.startSelect(q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if conn.Stopped() {
+		c.st.Clear()
+		return nil, errInterrupted
+	}
+	c.header = header(c.names)
+	c.rows = rowEncoder{st: c.st, columns: len(c.names), most: s.cfg.MaxRowBytes}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isClosed() { // Close may have gone through the cursors already
+		c.st.Clear()
+		return nil, errClosed
+	}
+	s.cursors[c] = struct{}{}
+	return c, nil
+}
+
+func (c *cursor) startSelect(q *abi.Query) error {
+	sql, params, names, err := selectSQL(c.table, q)
+	if err != nil {
+		return err
+	}
+	c.names = names
+	if c.st, err = c.conn.Cached(sql); err != nil {
+		return err
+	}
+	if err := c.conn.bind(c.st, params); err != nil {
+		c.st.Clear()
+		return err
+	}
+	return nil
+}
+
+// Next implements [data.Cursor].
+func (c *cursor) Next(ctx context.Context, dst []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		return 0, c.err
+	}
+	release := c.conn.Watch(ctx)
+	var used int
+	var end bool
+	var err error
+	switch { // after Watch: an Interrupt from here on is seen
+	case c.store.isClosed():
+		err = errClosed
+	case c.conn.Stopped():
+		err = errInterrupted
+	default:
+		used, end, err = c.fill(dst[:0:len(dst)])
+	}
+	release()
+	var tooLarge *data.RowTooLargeError
+	switch {
+	case err != nil && !errors.As(err, &tooLarge):
+		return 0, c.fail(ctx, err)
+	case end:
+		c.finish()
+	case c.conn.Stopped(): // an interrupt that hit no step would hit the next call's
+		return 0, c.fail(ctx, errInterrupted)
+	}
+	return used, err
+}
+
+// fill encodes rows into dst, up to its capacity, and returns the bytes used,
+// and whether there are no more rows.
+func (c *cursor) fill(dst []byte) (used int, end bool, err error) {
+	if c.late != nil {
+		return 0, false, c.late
+	}
+	// A buffer too small for the names is too small for any row behind them.
+	dst = append(dst, c.header[:min(len(c.header), cap(dst))]...)
+	names := len(dst)
+	for {
+		if !c.pending {
+			more, err := c.step()
+			if err == nil && !more {
+				end = true
+				break
+			}
+			var fits bool
+			if err == nil {
+				dst, fits, err = c.rows.encode(dst)
+			}
+			if err != nil && len(dst) > names {
+				c.late = err
+				break
+			}
+			if err != nil {
+				return 0, false, err
+			}
+			if fits {
+				continue
+			}
+			c.pending = true
+		}
+		if len(c.rows.spill) > cap(dst)-len(dst) {
+			break
+		}
+		dst = append(dst, c.rows.spill...)
+		c.pending = false
+	}
+	switch {
+	case len(dst) > names:
+		return len(dst), end, nil
+	case c.pending:
+		return 0, false, &data.RowTooLargeError{Size: len(c.header) + len(c.rows.spill)}
+	}
+	return 0, end, nil
+}
+
+// step moves to the next row and says whether there is one.
+func (c *cursor) step() (bool, error) {
+	var more bool
+	var err error
+	if c.lookup != nil {
+		more, err = c.lookup.step(c)
+	} else {
+		more, err = c.st.Step()
+	}
+	if more {
+		c.n++
+	}
+	return more, err
+}
+
+// fail ends the cursor with an error.
+func (c *cursor) fail(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, errRowSize):
+		err = c.store.tooLong(c.table, c.n-1, rowKey(c.table, c.names, c.st))
+	case isPrimary(err, sqlite3.SQLITE_TOOBIG):
+		err = c.store.tooLong(c.table, c.n, "")
+	default:
+		err = prefix(c.store.failure(ctx, err), "reading %q", c.table.name)
+	}
+	c.err = err
+	if isBroken(err) {
+		c.conn.broken = true
+	}
+	c.finish()
+	return c.err
+}
+
+// isBroken says whether a connection is better opened anew after err.
+func isBroken(err error) bool {
+	code := abi.CodeOf(err)
+	return code == abi.Corrupt || code == abi.Internal
+}
+
+// finish gives the connection back.
+func (c *cursor) finish() {
+	if c.conn == nil {
+		return
+	}
+	c.store.mu.Lock()
+	delete(c.store.cursors, c)
+	c.store.mu.Unlock()
+	c.st.Clear()
+	conn := c.conn
+	c.conn, c.st, c.lookup, c.rows = nil, nil, nil, rowEncoder{}
+	c.store.release(conn)
+}
+
+// Close implements [data.Cursor].
+func (c *cursor) Close() error {
+	c.end(abi.Errorf(abi.InvalidArgument, "the cursor was closed"))
+	return nil
+}
+
+// abandon ends the cursor because its store is being closed.
+func (c *cursor) abandon() {
+	c.running.Interrupt()
+	c.end(errClosed)
+}
+
+// end ends the cursor unless it has ended. err is for those who go on.
+func (c *cursor) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		c.err = err
+		c.finish()
+	}
+}

@@ -1,0 +1,58 @@
+// Package sqlite serves handles from SQLite database files: it is a
+// [data.Store].
+//
+// # Connections
+//
+// A [Store] has a few read connections, opened when they are first needed, and
+// one connection that writes. A cursor holds a read connection, and with it a
+// read transaction, from Open until it is closed or read to its end; when all
+// are held, Open waits until its context ends. A long read transaction keeps a
+// WAL from being reset and, without WAL, keeps writers out, so cursors are to
+// be read and closed. Writers queue for the one connection; BEGIN IMMEDIATE
+// then waits for other programs for Config.BusyTimeout at most.
+//
+// One file is to be served by one Store, or two writers would compete for it
+// with time-outs instead of queueing: [OpenAll] refuses to open a file under
+// two handles that both write. Reading it under a second handle is fine.
+//
+// # What is kept as it is
+//
+// The database may belong to another program. Its journal mode is never
+// changed, nor is it created when it does not exist. Foreign keys are
+// enforced, triggers run. The writer commits with synchronous=FULL: what a
+// Write returned survives a power failure as far as the disk keeps its word.
+//
+// Values keep their storage class and their bytes, invalid UTF-8 and empty
+// ones included, as far as the column's affinity lets them: a REAL column
+// makes an integer a float, as SQLite always does, and not-a-number is NULL.
+// In a database with UTF-16 encoding TEXT is converted, and must be valid.
+//
+// # Names
+//
+// Collections are the ordinary tables and, for reading, the views. Virtual
+// tables, their shadow tables, and names that begin with sqlite_ do not exist.
+// Names must be spelled as in the schema. The schema is read again whenever
+// its version has changed, so a column that another program adds is there for
+// the next call. Generated columns can be read; a mutation without Columns
+// passes over those in its batch, and one that names them is refused.
+//
+// # Queries
+//
+// Comparisons follow the column's affinity and collation. Like tells upper
+// from lower case, unlike SQLite's own operator, to mean the same on every
+// store. Aggregates answer with columns named count, min(c) and max(c).
+//
+// After and Until become a comparison of row values, (a, b) > (?, ?), which an
+// index on (a, b) serves, wherever that is correct: when all columns have the
+// same direction and NULL cannot be on the wrong side. Otherwise they are
+// spelled out, with a plain bound on the first column where one holds. The one
+// case without any use of an index is a descending first column that can be
+// NULL.
+//
+// # Writes
+//
+// InsertNew and Upsert need a Key that is the primary key or has a unique
+// index. Expect compares storage class and bytes: 1, 1.0 and '1' differ.
+// A Key of update, delete or a lookup that finds more than one row is a
+// Conflict.
+package sqlite

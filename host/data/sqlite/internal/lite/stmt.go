@@ -1,0 +1,156 @@
+package lite
+
+import (
+	"strings"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Stmt is a prepared statement. It stays ready for another run after Reset.
+type Stmt struct {
+	c *Conn
+	p uintptr
+}
+
+// Prepare compiles one statement, which the caller finalizes.
+func (c *Conn) Prepare(sql string) (*Stmt, error) {
+	if strings.IndexByte(sql, 0) >= 0 {
+		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "a NUL in a statement"}
+	}
+	text, err := cstring(c.tls, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer sqlite3.Xsqlite3_free(c.tls, text)
+	out, err := malloc(c.tls, int(unsafe.Sizeof(uintptr(0))))
+	if err != nil {
+		return nil, err
+	}
+	defer sqlite3.Xsqlite3_free(c.tls, out)
+	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, text, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, out, 0)
+	if err := c.check(rc); err != nil {
+		return nil, err
+	}
+	return &Stmt{c: c, p: *(*uintptr)(pointer(out))}, nil
+}
+
+// Finalize frees the statement.
+func (s *Stmt) Finalize() {
+	// What it returns is the last step's error once more.
+	sqlite3.Xsqlite3_finalize(s.c.tls, s.p)
+	s.p = 0
+}
+
+// Step runs the statement up to its next row and says whether there is one.
+func (s *Stmt) Step() (row bool, err error) {
+	switch rc := sqlite3.Xsqlite3_step(s.c.tls, s.p); rc {
+	case sqlite3.SQLITE_ROW:
+		return true, nil
+	case sqlite3.SQLITE_DONE:
+		return false, nil
+	default:
+		return false, s.c.check(rc)
+	}
+}
+
+// Reset ends a run. The bindings stay.
+func (s *Stmt) Reset() {
+	// What it returns is the last step's error once more.
+	sqlite3.Xsqlite3_reset(s.c.tls, s.p)
+}
+
+// Clear ends a run and sets all parameters to NULL.
+func (s *Stmt) Clear() {
+	s.Reset()
+	sqlite3.Xsqlite3_clear_bindings(s.c.tls, s.p)
+}
+
+// Run runs the statement to its end, passing over its rows, and resets it.
+func (s *Stmt) Run() error {
+	defer s.Reset()
+	for {
+		row, err := s.Step()
+		if err != nil || !row {
+			return err
+		}
+	}
+}
+
+// BindNull sets parameter i, counted from 1, to NULL.
+func (s *Stmt) BindNull(i int) error {
+	return s.c.check(sqlite3.Xsqlite3_bind_null(s.c.tls, s.p, int32(i)))
+}
+
+// BindInt sets parameter i to an INTEGER.
+func (s *Stmt) BindInt(i int, v int64) error {
+	return s.c.check(sqlite3.Xsqlite3_bind_int64(s.c.tls, s.p, int32(i), v))
+}
+
+// BindFloat sets parameter i to a REAL; not-a-number becomes NULL.
+func (s *Stmt) BindFloat(i int, v float64) error {
+	return s.c.check(sqlite3.Xsqlite3_bind_double(s.c.tls, s.p, int32(i), v))
+}
+
+// BindText sets parameter i to a TEXT: the n bytes at off of what was staged.
+func (s *Stmt) BindText(i, off, n int) error {
+	p := s.c.stage.p + uintptr(off)
+	return s.c.check(sqlite3.Xsqlite3_bind_text64(s.c.tls, s.p, int32(i), p, uint64(n), 0, sqlite3.SQLITE_UTF8))
+}
+
+// BindBlob sets parameter i to a BLOB: the n bytes at off of what was staged.
+func (s *Stmt) BindBlob(i, off, n int) error {
+	p := s.c.stage.p + uintptr(off) // not 0, so an empty BLOB does not become NULL
+	return s.c.check(sqlite3.Xsqlite3_bind_blob64(s.c.tls, s.p, int32(i), p, uint64(n), 0))
+}
+
+// Type is the storage class of a value.
+type Type int32
+
+// The storage classes.
+const (
+	Integer Type = sqlite3.SQLITE_INTEGER
+	Float   Type = sqlite3.SQLITE_FLOAT
+	Text    Type = sqlite3.SQLITE_TEXT
+	Blob    Type = sqlite3.SQLITE_BLOB
+	Null    Type = sqlite3.SQLITE_NULL
+)
+
+// Value is a column of the current row, valid until the statement moves.
+type Value struct {
+	c *Conn
+	p uintptr
+}
+
+// Column returns column i, counted from 0, of the current row.
+func (s *Stmt) Column(i int) Value {
+	return Value{c: s.c, p: sqlite3.Xsqlite3_column_value(s.c.tls, s.p, int32(i))}
+}
+
+// Type returns the value's storage class. Ask it before the value.
+func (v Value) Type() Type { return Type(sqlite3.Xsqlite3_value_type(v.c.tls, v.p)) }
+
+// Int returns an INTEGER.
+func (v Value) Int() int64 { return sqlite3.Xsqlite3_value_int64(v.c.tls, v.p) }
+
+// Float returns a REAL.
+func (v Value) Float() float64 { return sqlite3.Xsqlite3_value_double(v.c.tls, v.p) }
+
+// Bytes returns a TEXT or a BLOB. It is SQLite's memory.
+func (v Value) Bytes() []byte {
+	var p uintptr
+	if v.c.utf8 {
+		// As a blob: asked for as text, SQLite would copy it to put a NUL
+		// behind.
+		p = sqlite3.Xsqlite3_value_blob(v.c.tls, v.p)
+	} else if v.Type() == Text {
+		p = sqlite3.Xsqlite3_value_text(v.c.tls, v.p) // from UTF-16
+	} else {
+		p = sqlite3.Xsqlite3_value_blob(v.c.tls, v.p)
+	}
+	return view(p, int(sqlite3.Xsqlite3_value_bytes(v.c.tls, v.p)))
+}
+
+// goString copies a C string.
+func goString(p uintptr) string { return libc.GoString(p) }

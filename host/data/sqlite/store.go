@@ -1,0 +1,203 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
+)
+
+// Store serves one database file. Use [Open].
+type Store struct {
+	cfg    Config
+	file   file
+	schema atomic.Pointer[schema]
+	closed chan struct{} // closed by Close
+	once   sync.Once
+
+	readers chan struct{} // a token for each read connection in use
+	writing chan struct{} // the token of who uses the writer
+	writer  *conn         // opened by the first Write
+
+	mu      sync.Mutex
+	idle    []*conn
+	cursors map[*cursor]struct{}
+	busy    *conn // the writer while it writes, for Close to interrupt
+}
+
+var _ data.Store = (*Store)(nil)
+
+// Open starts to serve a database file that exists. It reads the schema, so
+// that a file which is damaged or is no database shows now: abi.NotFound,
+// Corrupt, or Unavailable when another program has it locked for longer than
+// the busy timeout or ctx lasts. These errors name the path and are for the
+// operator. The Store must be closed.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, abi.Errorf(abi.InvalidArgument, "%w", err)
+	}
+	f, err := find(cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		cfg:     cfg,
+		file:    f,
+		closed:  make(chan struct{}),
+		readers: make(chan struct{}, cfg.Readers),
+		writing: make(chan struct{}, 1),
+		cursors: make(map[*cursor]struct{}),
+	}
+	c, err := s.open(ctx, false)
+	if err == nil {
+		_, err = s.schemaOf(c)
+		s.idle = append(s.idle, c)
+	}
+	if err != nil {
+		_ = s.Close() // the first error is the one that tells
+		return nil, prefix(s.failure(ctx, err), "database %s", cfg.Path)
+	}
+	return s, nil
+}
+
+// OpenAll opens a database for each handle, or none of them. It refuses with
+// abi.InvalidArgument when two handles that write are the same file, by
+// whatever names.
+func OpenAll(ctx context.Context, handles map[string]Config) (_ map[string]data.Store, err error) {
+	stores := make(map[string]data.Store, len(handles))
+	defer func() {
+		if err != nil {
+			for _, s := range stores {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
+	names := slices.Sorted(maps.Keys(handles))
+	writers := make(map[string]file)
+	for _, name := range names {
+		f, err := find(handles[name].Path)
+		if err != nil {
+			return nil, prefix(err, "handle %q", name)
+		}
+		if handles[name].ReadOnly {
+			continue
+		}
+		for other, g := range writers {
+			if os.SameFile(f.info, g.info) {
+				return nil, abi.Errorf(abi.InvalidArgument, "handles %q and %q are the same file, %s; give one of them up, or make it read-only",
+					other, name, f.path)
+			}
+		}
+		writers[name] = f
+	}
+	for _, name := range names {
+		s, err := Open(ctx, handles[name])
+		if err != nil {
+			return nil, prefix(err, "handle %q", name)
+		}
+		stores[name] = s
+	}
+	return stores, nil
+}
+
+// Close implements [data.Store].
+func (s *Store) Close() (err error) {
+	s.once.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Store) close() error {
+	// A cursor or a write that does not see closed from here on is seen below,
+	// as both enter themselves under mu first.
+	close(s.closed)
+	s.mu.Lock()
+	cursors := slices.Collect(maps.Keys(s.cursors))
+	if s.busy != nil {
+		s.busy.Interrupt()
+	}
+	s.mu.Unlock()
+	for _, c := range cursors {
+		c.abandon()
+	}
+	// With all tokens in hand nobody uses a connection.
+	for range cap(s.readers) {
+		s.readers <- struct{}{}
+	}
+	s.writing <- struct{}{}
+	var all []error
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.idle {
+		all = append(all, c.Close())
+	}
+	s.idle = nil
+	if s.writer != nil {
+		all = append(all, s.writer.Close())
+		s.writer = nil
+	}
+	return errors.Join(all...)
+}
+
+// acquire takes a read connection.
+func (s *Store) acquire(ctx context.Context) (*conn, error) {
+	if s.isClosed() {
+		return nil, errClosed
+	}
+	select {
+	case s.readers <- struct{}{}:
+	default:
+		select {
+		case s.readers <- struct{}{}:
+		case <-s.closed:
+			return nil, errClosed
+		case <-ctx.Done():
+			return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "no read connection became free: all %d are held by open cursors: %w", cap(s.readers), ctx.Err())
+		}
+	}
+	s.mu.Lock()
+	var c *conn
+	if n := len(s.idle); n > 0 {
+		c, s.idle = s.idle[n-1], s.idle[:n-1]
+	}
+	s.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	c, err := s.open(ctx, false)
+	if err != nil {
+		<-s.readers
+		return nil, prefix(s.failure(ctx, err), "opening a read connection to %s", filepath.Base(s.file.path))
+	}
+	return c, nil
+}
+
+// release gives a read connection back, its transaction ended.
+func (s *Store) release(c *conn) {
+	c.end()
+	c.Unstage()
+	if c.broken {
+		_ = c.Close() // what there was to say has been said
+	} else {
+		s.mu.Lock()
+		s.idle = append(s.idle, c)
+		s.mu.Unlock()
+	}
+	<-s.readers
+}

@@ -1,0 +1,178 @@
+package sqlite
+
+import (
+	"context"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
+)
+
+// Write implements [data.Store].
+func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+	if len(rows) > s.cfg.MaxBatchBytes {
+		return nil, abi.Errorf(abi.LimitExceeded, "write: %d bytes of rows, at most %d", len(rows), s.cfg.MaxBatchBytes)
+	}
+	batches, err := data.Split(ms, rows)
+	if err != nil {
+		return nil, err
+	}
+	for i := range ms {
+		if err := data.CheckMutation(&ms[i]); err != nil {
+			return nil, prefix(about(i, &ms[i], err), "write")
+		}
+	}
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	if s.cfg.ReadOnly {
+		return nil, abi.Errorf(abi.ReadOnly, "the database is served for reading only")
+	}
+	if s.isClosed() {
+		return nil, errClosed
+	}
+	select {
+	case s.writing <- struct{}{}:
+	case <-s.closed:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
+	}
+	defer func() { <-s.writing }()
+	results, err := s.write(ctx, ms, batches)
+	if err = s.failure(ctx, err); err != nil {
+		return nil, prefix(err, "write")
+	}
+	return results, nil
+}
+
+// write runs the transaction. The caller holds the writer's token.
+func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte) ([]abi.WriteResult, error) {
+	if s.writer == nil {
+		w, err := s.open(ctx, true)
+		if err != nil {
+			return nil, err
+		}
+		s.writer = w
+	}
+	w := s.writer
+	s.setBusy(w)
+	defer s.setBusy(nil)
+	defer w.Unstage()
+
+	release := w.Watch(ctx)
+	results, err := s.apply(ctx, w, ms, batches)
+	if err == nil && w.Stopped() {
+		err = errInterrupted
+	}
+	if err == nil {
+		// Only waiting for readers to let go can be ended from here on.
+		err = w.Shield(w.commit.Run)
+	}
+	release()
+	if err != nil {
+		w.end()
+		if w.broken || isBroken(s.failure(ctx, err)) {
+			s.setBusy(nil)
+			_ = w.Close() // its rollback is what matters; the next Write opens anew
+			s.writer = nil
+		}
+		return nil, err
+	}
+	return results, nil
+}
+
+func (s *Store) setBusy(c *conn) {
+	s.mu.Lock()
+	s.busy = c
+	s.mu.Unlock()
+}
+
+// apply does everything between BEGIN and COMMIT.
+func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [][]byte) ([]abi.WriteResult, error) {
+	if s.isClosed() { // after Watch: an Interrupt from here on is seen
+		return nil, errClosed
+	}
+	if err := w.begin.Run(); err != nil {
+		return nil, err
+	}
+	schema, err := s.schemaOf(w)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]abi.WriteResult, len(ms))
+	for i := range ms {
+		if err := s.mutate(ctx, w, schema, &ms[i], batches[i], &results[i]); err != nil {
+			return nil, about(i, &ms[i], err)
+		}
+	}
+	return results, nil
+}
+
+// mutate applies one mutation to its batch.
+func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Mutation, rows []byte, result *abi.WriteResult) error {
+	t, err := schema.table(w, m.Collection)
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	batch, err := openBatch(rows)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	p, err := planOf(t, m, batch.Columns)
+	if err != nil {
+		return err
+	}
+	st, err := w.Cached(p.sql)
+	if isPrimary(err, sqlite3.SQLITE_ERROR) {
+		// The statement is ours and its names exist, so it is what the
+		// mutation asks for: a key without a unique index, mostly.
+		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.key), err)
+	}
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	defer st.Clear()
+	for batch.Next() {
+		n, err := s.row(w, st, p, batch.Row())
+		if err == nil && n > 1 && m.Verb != abi.Insert {
+			err = abi.Errorf(abi.Conflict, "the key finds %d rows, not one", n)
+		}
+		if err != nil {
+			return prefix(s.failure(ctx, err), "row %d%s", batch.Index(), keyed(batchKey(t, p.key, batch.Columns, batch.Row())))
+		}
+		result.Applied += n
+		if n == 0 {
+			result.Unapplied = append(result.Unapplied, batch.Index())
+		}
+	}
+	return batch.Err()
+}
+
+// row runs the statement for one row and returns how many it changed.
+func (s *Store) row(w *conn, st *lite.Stmt, p *plan, row []byte) (int64, error) {
+	// A row takes fewer steps than lie between two looks at the flag.
+	if w.Stopped() {
+		return 0, errInterrupted
+	}
+	if len(row) > s.cfg.MaxRowBytes {
+		return 0, abi.Errorf(abi.LimitExceeded, "%d bytes, at most %d", len(row), s.cfg.MaxRowBytes)
+	}
+	if err := p.binder.bind(w, st, row); err != nil {
+		return 0, err
+	}
+	_, err := st.Step()
+	if err != nil {
+		return 0, err
+	}
+	n := w.Changes()
+	st.Reset()
+	return n, nil
+}
+
+// about says which mutation an error is about.
+func about(i int, m *abi.Mutation, err error) error {
+	return prefix(err, "mutation %d, %s %q", i, data.Clip(string(m.Verb)), data.Clip(m.Collection))
+}

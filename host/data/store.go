@@ -1,0 +1,56 @@
+package data
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// Store serves the rows of one handle. It is safe for concurrent use.
+//
+// It does not look at the Handle of what it is given; that is [Access]'s part.
+type Store interface {
+	// Open starts a query. It waits for a read connection until ctx ends,
+	// which is of no further concern to the cursor. It keeps nothing of q.
+	Open(ctx context.Context, q *abi.Query) (Cursor, error)
+
+	// Write applies mutations to the rows that belong to them (see
+	// abi.Mutation) as one transaction, all or nothing, and returns one result
+	// for each. They are durable when it returns. rows must not change
+	// meanwhile; nothing of it is kept.
+	Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error)
+
+	// Close ends what runs, closes the cursors that are open, and returns when
+	// nothing uses the database any more. Later calls fail with
+	// abi.Unavailable. A second Close does nothing.
+	Close() error
+}
+
+// Cursor is an answer that is being read. It is for one goroutine at a time.
+type Cursor interface {
+	// Next encodes the next rows into dst as a batch (column names first, then
+	// as many whole rows as fit) and returns the bytes used, 0 at the end.
+	//
+	// If not even one row fits, the error is a [RowTooLargeError] and nothing
+	// is lost: Next with a buffer of its Size succeeds. Any other error ends
+	// the cursor, and comes again from every later call.
+	Next(ctx context.Context, dst []byte) (int, error)
+
+	// Close gives back what the cursor holds. A second Close does nothing.
+	Close() error
+}
+
+// RowTooLargeError says that the next row does not fit into the buffer given
+// to [Cursor.Next]. It matches abi.BufferTooSmall.
+type RowTooLargeError struct {
+	Size int // bytes that the batch of this one row takes
+}
+
+// Error says how large the row is.
+func (e *RowTooLargeError) Error() string {
+	return fmt.Sprintf("the next row takes %d bytes, more than the buffer has", e.Size)
+}
+
+// Unwrap returns abi.BufferTooSmall.
+func (e *RowTooLargeError) Unwrap() error { return abi.BufferTooSmall }

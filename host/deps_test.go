@@ -1,0 +1,211 @@
+package host_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Imports run one way:
+//
+//	cmd -> host -> host/* -> abi
+//	guests -> sdk -> abi
+//
+// The tables below are that sentence spelt out. They are here and not in a
+// linter's configuration, so that the plain test command holds them.
+
+const module = "github.com/wasmhost/wasmhost"
+
+// uses lists every package of the module with the packages of the module that
+// it may import.
+var uses = map[string][]string{
+	"abi":      {},
+	"abi/wire": {"abi"},
+	"config":   {"abi"},
+
+	"host": {"abi", "abi/wire", "config",
+		"host/command", "host/data", "host/data/sqlite", "host/engine", "host/queue", "host/worker"},
+	"host/command":                   {"abi", "abi/wire"},
+	"host/data":                      {"abi", "abi/wire"},
+	"host/data/datatest":             {"abi", "abi/wire", "host/data"},
+	"host/data/sqlite":               {"abi", "abi/wire", "host/data", "host/data/sqlite/internal/lite"},
+	"host/data/sqlite/internal/lite": {},
+	"host/engine":                    {"abi", "abi/wire"},
+	"host/queue":                     {"abi", "abi/wire"},
+	"host/worker":                    {"abi", "abi/wire"},
+
+	"sdk":            {"abi", "abi/wire"},
+	"sdk/sdktest":    {"abi", "abi/wire", "sdk"},
+	"guests/archive": {"abi", "abi/wire", "sdk"},
+
+	// What the command line shows are the records of these packages; how rows
+	// are reached and guests are run is the host's alone.
+	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/watch": {"abi", "host/queue"},
+}
+
+// testUses lists what the tests of a package may import on top of that.
+var testUses = map[string][]string{
+	"abi":              {"abi/wire"},
+	"guests/archive":   {"sdk/sdktest"},
+	"sdk":              {"sdk/sdktest"},
+	"host/data":        {"host/data/datatest"},
+	"host/data/sqlite": {"host/data/datatest"},
+}
+
+// stdlibOnly are the packages that are compiled into guests, by any compiler
+// that a guest's author may use, and so depend on nothing.
+var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/sdktest", "guests/archive"}
+
+// keptTo lists modules that one package hides from the rest, so that replacing
+// one or mending a defect of one has one place.
+var keptTo = []struct {
+	path     string // and everything below it
+	packages []string
+}{
+	{"github.com/tetratelabs/wazero", []string{"host/engine"}},
+	{"modernc.org/sqlite/lib", []string{"host/data/sqlite", "host/data/sqlite/internal/lite"}},
+	{"modernc.org/libc", []string{"host/data/sqlite/internal/lite"}},
+	{"github.com/riverqueue", []string{"host/queue"}},
+	{"github.com/knadh/koanf", []string{"config"}},
+	{"github.com/spf13/cobra", []string{"cmd/wasmhost"}},
+}
+
+const rule = "imports run one way: cmd -> host -> host/* -> abi, and guests -> sdk -> abi; see host/deps_test.go"
+
+// pkg is what `go list -json` tells of a package.
+type pkg struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+// breaches returns what is wrong with the imports of packages, a line each.
+func breaches(packages []pkg) []string {
+	var found []string
+	for _, p := range packages {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		allowed, ok := uses[name]
+		if !ok {
+			found = append(found, fmt.Sprintf(
+				"package %s is new: say in the table uses of host/deps_test.go what it may import (%s)", name, rule))
+			continue
+		}
+		for _, path := range p.Imports {
+			if why := refused(name, path, allowed); why != "" {
+				found = append(found, why)
+			} else if slices.Contains(stdlibOnly, name) && external(path) {
+				found = append(found, fmt.Sprintf("%s imports %s: it is compiled into guests and uses the standard library only", name, path))
+			}
+		}
+		allowed = append(slices.Clone(allowed), append(testUses[name], name)...)
+		for _, path := range append(slices.Clone(p.TestImports), p.XTestImports...) {
+			if why := refused(name, path, allowed); why != "" {
+				found = append(found, "a test of "+why)
+			}
+		}
+	}
+	return found
+}
+
+func refused(name, path string, allowed []string) string {
+	if own, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(allowed, own) {
+		return fmt.Sprintf("%s imports %s (%s)", name, own, rule)
+	}
+	for _, kept := range keptTo {
+		if (path == kept.path || strings.HasPrefix(path, kept.path+"/")) && !slices.Contains(kept.packages, name) {
+			return fmt.Sprintf("%s imports %s, which only %s may", name, path, strings.Join(kept.packages, " and "))
+		}
+	}
+	return ""
+}
+
+// external says whether a path is of a module, ours excepted.
+func external(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".") && !strings.HasPrefix(path, module+"/")
+}
+
+func list(t *testing.T, env ...string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var packages []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string][]string{
+		"this machine": nil,
+		"a guest":      {"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0"}, // files that only a guest has
+	} {
+		packages := list(t, env...)
+		if len(packages) == 0 {
+			t.Fatalf("%s: go list found no packages", name)
+		}
+		for _, line := range breaches(packages) {
+			t.Errorf("built for %s: %s", name, line)
+		}
+		// An entry that outlives its package would let another take its name.
+		for listed := range uses {
+			if !slices.ContainsFunc(packages, func(p pkg) bool { return p.ImportPath == module+"/"+listed }) {
+				t.Errorf("built for %s: the table uses lists %s, which is no package", name, listed)
+			}
+		}
+	}
+}
+
+func TestBreachesAreFound(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		pkg  pkg
+		want string // "" for none
+	}{
+		{pkg{ImportPath: "abi", Imports: []string{"fmt", "encoding/binary"}}, ""},
+		{pkg{ImportPath: "abi", Imports: []string{"golang.org/x/sys/unix"}}, "standard library only"},
+		{pkg{ImportPath: "abi/wire", TestImports: []string{"github.com/vmihailenco/msgpack/v5"}}, ""},
+		{pkg{ImportPath: "abi", Imports: []string{module + "/abi/wire"}}, "abi imports abi/wire (imports run one way"},
+		{pkg{ImportPath: "sdk", Imports: []string{module + "/host"}}, "sdk imports host ("},
+		{pkg{ImportPath: "host", Imports: []string{module + "/sdk"}}, "host imports sdk ("},
+		{pkg{ImportPath: "host/queue", Imports: []string{module + "/host/data"}}, "host/queue imports host/data ("},
+		{pkg{ImportPath: "host/worker", XTestImports: []string{module + "/host/worker"}}, ""},
+		{pkg{ImportPath: "host/worker", XTestImports: []string{module + "/host/engine"}}, "a test of host/worker imports host/engine ("},
+		{pkg{ImportPath: "host/data/sqlite", TestImports: []string{module + "/host/data/datatest"}}, ""},
+		{pkg{ImportPath: "host/data/sqlite", Imports: []string{module + "/host/data/datatest"}}, "imports host/data/datatest ("},
+		{pkg{ImportPath: "cmd/wasmhost", Imports: []string{module + "/host/engine"}}, "cmd/wasmhost imports host/engine ("},
+		{pkg{ImportPath: "host", Imports: []string{"github.com/tetratelabs/wazero"}}, "which only host/engine may"},
+		{pkg{ImportPath: "host/engine", Imports: []string{"github.com/tetratelabs/wazero/api"}}, ""},
+		{pkg{ImportPath: "host/queue", Imports: []string{"modernc.org/sqlite"}}, ""},
+		{pkg{ImportPath: "host/queue", TestImports: []string{"modernc.org/sqlite/lib"}}, "which only host/data/sqlite and"},
+		{pkg{ImportPath: "host/queue", Imports: []string{"modernc.org/libc"}}, "which only host/data/sqlite/internal/lite may"},
+		{pkg{ImportPath: "host/brandnew"}, "package host/brandnew is new"},
+	} {
+		p := test.pkg
+		p.ImportPath = module + "/" + p.ImportPath
+		got := strings.Join(breaches([]pkg{p}), "\n")
+		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%+v:\n got %q\nwant %q", test.pkg, got, test.want)
+		}
+	}
+}

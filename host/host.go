@@ -1,0 +1,215 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
+	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/engine"
+	"github.com/wasmhost/wasmhost/host/queue"
+	"github.com/wasmhost/wasmhost/host/worker"
+)
+
+// drainLimit is how long running tasks may go on after a host was told to
+// stop. What has not ended by then is taken up again after the next start.
+const drainLimit = 10 * time.Second
+
+// Host serves the workers of one folder.
+type Host struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	lock    *flock.Flock
+	state   *State
+	engine  *engine.Engine
+	handles *data.Handles
+	router  *command.Router
+	infos   []worker.Info
+	modules map[string]*engine.Module
+	ready   chan struct{}
+}
+
+// New opens all that the host needs and compiles the workers. It fails when
+// the host itself cannot work: its state folder is in use or not writable. A
+// worker or database that is unusable is logged, and listed by [Host.Workers].
+//
+// Close the host when done, after Run has returned.
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
+	h := &Host{cfg: cfg, log: log, modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if h.state, err = OpenState(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if h.lock, err = lockState(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	h.router = command.NewRouter(log)
+	if err := command.RegisterBuiltins(h.router, command.Builtins{
+		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{cfg}, Tasks: h.state,
+	}); err != nil {
+		return nil, fmt.Errorf("registering commands: %w", err)
+	}
+	ec := engine.Config{MaxModuleBytes: cfg.Engine.MaxModuleBytes, Logger: log}
+	if cfg.Engine.CompileCache {
+		ec.CacheDir = filepath.Join(cfg.StateDir, "compiled")
+	}
+	if h.engine, err = engine.New(ctx, ec); err != nil {
+		return nil, err
+	}
+	h.handles = openHandles(ctx, cfg.Data, log)
+	return h, h.loadWorkers(ctx)
+}
+
+// settings is the configuration as config/get sees it.
+type settings struct{ cfg *config.Config }
+
+// Lookup implements [command.Config].
+func (s settings) Lookup(key string) (any, bool) { return s.cfg.Setting(key) }
+
+// State returns the host's database. It is the host's to close.
+func (h *Host) State() *State { return h.state }
+
+// Workers returns the workers in the folder as they were found by New, the
+// refused ones with a reason.
+func (h *Host) Workers() []worker.Info { return h.infos }
+
+// Ready is closed when Run has begun to take tasks.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// loadWorkers compiles what is in the folder. Only ctx ends it early.
+func (h *Host) loadWorkers(ctx context.Context) error {
+	entries, err := worker.Scan(h.cfg.WorkersDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, file := h.state.inspect(e)
+		if file != nil {
+			start := time.Now()
+			cfg := h.cfg.Worker(e.Name)
+			module, err := h.engine.Compile(ctx, e.Name, file.Wasm, engine.ModuleConfig{
+				Sandboxes: cfg.Concurrency,
+				Limits:    engine.Limits{MemoryBytes: uint64(cfg.MemoryMB) << 20},
+			})
+			switch {
+			case ctx.Err() != nil:
+				return fmt.Errorf("compiling worker %s: %w", e.Name, ctx.Err())
+			case err != nil:
+				info.State, info.Reason = worker.Refused, abi.MessageOf(err)
+			default:
+				info.State = worker.Ready
+				h.modules[e.Name] = module
+				h.log.Info("worker ready", "worker", e.Name, "digest", info.Digest[:12], "bytes", info.Size, "took", time.Since(start).Round(time.Millisecond))
+			}
+		}
+		if info.State == worker.Refused {
+			h.log.Warn("worker refused", "worker", e.Name, "file", e.File, "reason", info.Reason)
+		}
+		h.infos = append(h.infos, info)
+	}
+	return nil
+}
+
+// Run takes tasks until ctx ends, then lets the running ones finish for up to
+// ten seconds; what is still running after that is taken up by the next Run on
+// this state folder. Run once.
+func (h *Host) Run(ctx context.Context) error {
+	workers := make(map[string]queue.WorkerConfig, len(h.modules))
+	for name := range h.modules {
+		cfg := h.cfg.Worker(name)
+		workers[name] = queue.WorkerConfig{Concurrency: cfg.Concurrency, Deadline: cfg.Deadline, MaxAttempts: cfg.MaxAttempts}
+	}
+	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+		return fmt.Errorf("starting the queue: %w", err)
+	}
+	close(h.ready)
+	<-ctx.Done()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+	defer cancel()
+	if err := h.state.Queue.Stop(drain); err != nil {
+		return fmt.Errorf("stopping the queue: %w", err)
+	}
+	return nil
+}
+
+// runTask is one attempt at a task: a sandbox, the guest's work, its bill.
+func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, error) {
+	module, ok := h.modules[d.Worker]
+	if !ok {
+		return nil, abi.Errorf(abi.UnknownWorker, "no worker is named %q", d.Worker)
+	}
+	payload, err := payloadToWire(d.Payload)
+	if err != nil {
+		return nil, err
+	}
+	cfg := h.cfg.Worker(d.Worker)
+	e := &env{
+		delivery: d,
+		data:     h.handles.Access(cfg.Grants.Data),
+		router:   h.router,
+		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
+			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,
+		}},
+		log: h.log.With("worker", d.Worker, "task", d.ID),
+	}
+	task := &abi.Task{
+		ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt,
+		DeadlineMS: d.Deadline.UnixMilli(), Handles: cfg.Handles,
+	}
+	var result []byte
+	var usage engine.Usage
+	err = module.With(ctx, func(s *engine.Sandbox) (err error) {
+		result, usage, err = s.Run(ctx, task, e)
+		return err
+	})
+	var later *engine.LaterError
+	switch {
+	case errors.As(err, &later):
+		e.log.Info("task asks to be run later", "after", later.After, "reason", later.Message)
+		return nil, &queue.LaterError{After: later.After, Err: errors.New(later.Message)}
+	case err != nil:
+		e.log.Warn("task failed", "attempt", d.Attempt, "error", err)
+		return nil, err
+	}
+	out := Outcome{Bill: e.bill(usage)}
+	if out.Result, err = resultToJSON(result); err != nil {
+		return nil, err
+	}
+	e.log.Info("task completed", "attempt", d.Attempt, "took", usage.Wall.Round(time.Millisecond))
+	return json.Marshal(out)
+}
+
+// Close frees what New opened. Run must have returned.
+func (h *Host) Close() error {
+	ctx := context.Background()
+	var errs []error
+	for _, m := range h.modules {
+		errs = append(errs, m.Close(ctx))
+	}
+	if h.engine != nil {
+		errs = append(errs, h.engine.Close(ctx))
+	}
+	if h.handles != nil {
+		errs = append(errs, h.handles.Close())
+	}
+	if h.state != nil {
+		errs = append(errs, h.state.Close())
+	}
+	if h.lock != nil {
+		errs = append(errs, h.lock.Unlock()) // last: nobody else may open what is still in use
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,61 @@
+package host
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/wasmhost/wasmhost/abi"
+)
+
+// hostID returns the name that this state folder's host has had since the
+// first time it was opened.
+func hostID(dir string) (string, error) {
+	path := filepath.Join(dir, "host.id")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("reading the host's id: %w", err)
+	}
+	// Written aside and linked, so that of several processes that come first
+	// exactly one wins and none reads half an id.
+	tmp, err := os.CreateTemp(dir, "host.id.*")
+	if err != nil {
+		return "", fmt.Errorf("making the host's id: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString("host-" + rand.Text() + "\n")
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return "", fmt.Errorf("making the host's id: %w", err)
+	}
+	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("making the host's id: %w", err)
+	}
+	b, err = os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the host's id: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// lockState makes this process the only host on a state folder. The lock goes
+// with the process, however it ends.
+func lockState(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, "host.lock"))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the state folder %s: %w", dir, err)
+	}
+	if !ok {
+		return nil, abi.Errorf(abi.Unavailable, "another host runs on the state folder %s: stop it, or give this one its own with --state-dir", dir)
+	}
+	return lock, nil
+}

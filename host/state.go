@@ -1,0 +1,162 @@
+package host
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the database/sql driver of the host's own database
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
+	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/queue"
+	"github.com/wasmhost/wasmhost/host/worker"
+)
+
+// databaseName is the host's own database in its state folder.
+const databaseName = "host.db"
+
+// State is what the host remembers: tasks, events, sessions. It is open in the
+// running host, and in any other process that wants to look or to submit.
+type State struct {
+	Queue    *queue.Queue
+	Events   *command.Events
+	Sessions *command.Sessions
+
+	cfg *config.Config
+	db  *sql.DB
+}
+
+// OpenState opens the host's database and creates it if it is not there. Close
+// it when done.
+func OpenState(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *State, err error) {
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the state folder: %w", err)
+	}
+	db, err := openDatabase(filepath.Join(cfg.StateDir, databaseName))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("state folder %s: %w", cfg.StateDir, err), db.Close())
+		}
+	}()
+	id, err := hostID(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	keep := cfg.Queue.Retention
+	s := &State{cfg: cfg, db: db}
+	s.Queue, err = queue.Open(ctx, db, queue.Config{
+		HostID: id, Logger: log, KeepCompleted: keep, KeepCancelled: keep, KeepDead: keep,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	if s.Events, err = command.OpenEvents(ctx, db, command.EventsConfig{Logger: log}); err != nil {
+		return nil, fmt.Errorf("opening the event log: %w", err)
+	}
+	if s.Sessions, err = command.OpenSessions(ctx, db); err != nil {
+		return nil, fmt.Errorf("opening the sessions: %w", err)
+	}
+	return s, nil
+}
+
+// openDatabase opens SQLite so that what was committed survives a power cut,
+// and several processes can work on it. One connection: River takes its own
+// transactions for granted, and a second writer would only wait for the first.
+func openDatabase(path string) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs), RawQuery: url.Values{
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
+		"_txlock": {"immediate"},
+	}.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+// Close closes the database.
+func (s *State) Close() error { return s.db.Close() }
+
+// Submit stores a task for a worker that is in the workers' folder; for one
+// that is not it fails with abi.UnknownWorker and names those that are. See
+// [queue.Queue.Submit].
+func (s *State) Submit(ctx context.Context, sub queue.Submission) (id string, created bool, err error) {
+	entries, err := worker.Scan(s.cfg.WorkersDir)
+	if err != nil {
+		return "", false, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Name == sub.Worker {
+			if sub.MaxAttempts == 0 {
+				sub.MaxAttempts = s.cfg.Worker(e.Name).MaxAttempts
+			}
+			return s.Queue.Submit(ctx, sub)
+		}
+		names = append(names, e.Name)
+	}
+	known := "the folder " + s.cfg.WorkersDir + " has none"
+	if names != nil {
+		known = "there are " + strings.Join(names, ", ")
+	}
+	return "", false, abi.Errorf(abi.UnknownWorker, "no worker is named %q: %s", clip(sub.Worker), known)
+}
+
+// SubmitTask is Submit for the command tasks/submit.
+func (s *State) SubmitTask(ctx context.Context, t command.Submission) (id string, created bool, err error) {
+	return s.Submit(ctx, queue.Submission{
+		Worker: t.Worker, Kind: t.Kind, Payload: t.Payload, UniqueKey: t.UniqueKey, Priority: t.Priority, At: t.At,
+	})
+}
+
+// Workers lists the workers in the folder, without running or compiling them.
+func (s *State) Workers(context.Context) ([]worker.Info, error) {
+	entries, err := worker.Scan(s.cfg.WorkersDir)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]worker.Info, 0, len(entries))
+	for _, e := range entries {
+		info, _ := s.inspect(e)
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// inspect reads a worker's file. The File is nil when it is refused.
+func (s *State) inspect(e worker.Entry) (worker.Info, *worker.File) {
+	cfg := s.cfg.Worker(e.Name)
+	info := worker.Info{Name: e.Name, File: e.File, State: worker.Present, Concurrency: cfg.Concurrency, Deadline: cfg.Deadline}
+	f, err := worker.Read(e, s.cfg.Engine.MaxModuleBytes)
+	if err != nil {
+		info.State, info.Reason = worker.Refused, abi.MessageOf(err)
+		return info, nil
+	}
+	info.Digest, info.Size, info.Manifest = f.Digest, int64(len(f.Wasm)), f.Manifest
+	return info, f
+}
+
+// clip keeps a name from outside short enough for a message.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return s
+}

@@ -1,0 +1,120 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
+	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite"
+)
+
+// openHandles opens the databases of all handles. One that cannot be opened is
+// logged and tried again at each use: a missing or damaged file is no reason
+// to refuse the work on all the others.
+func openHandles(ctx context.Context, cfg config.Data, log *slog.Logger) *data.Handles {
+	stores := make(map[string]data.Store, len(cfg.Handles))
+	for name, h := range cfg.Handles {
+		s := &lazyStore{
+			log: log.With("handle", name, "path", h.Path),
+			open: func(ctx context.Context) (data.Store, error) {
+				if err := alone(cfg.Handles, name); err != nil {
+					return nil, err
+				}
+				return sqlite.Open(ctx, sqlite.Config{
+					Path: h.Path, ReadOnly: h.ReadOnly, BusyTimeout: h.BusyTimeout, Readers: h.Readers,
+				})
+			},
+		}
+		_, _ = s.get(ctx) // it logs what is wrong
+		stores[name] = s
+	}
+	return data.NewHandles(stores)
+}
+
+// alone refuses a handle whose file another handle can write, whatever the two
+// paths look like. A worker that moves rows between two names of one database
+// would insert nothing, find every row, and delete the only copy.
+func alone(handles map[string]config.Handle, name string) error {
+	own, err := os.Stat(handles[name].Path)
+	if err != nil {
+		return nil // opening it tells more
+	}
+	for _, other := range slices.Sorted(maps.Keys(handles)) {
+		if other == name || (handles[name].ReadOnly && handles[other].ReadOnly) {
+			continue
+		}
+		if info, err := os.Stat(handles[other].Path); err == nil && os.SameFile(own, info) {
+			return abi.Errorf(abi.InvalidArgument, "it is the same file as the handle %q", other)
+		}
+	}
+	return nil
+}
+
+// lazyStore is a store that is opened when it is first needed.
+type lazyStore struct {
+	log  *slog.Logger
+	open func(context.Context) (data.Store, error)
+
+	mu     sync.Mutex
+	store  data.Store // nil until open succeeded
+	closed bool
+}
+
+var _ data.Store = (*lazyStore)(nil)
+
+func (s *lazyStore) get(ctx context.Context) (data.Store, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, abi.Errorf(abi.Unavailable, "the database is closed")
+	}
+	if s.store == nil {
+		store, err := s.open(ctx)
+		if err != nil {
+			// The reason names paths, which are not for guests.
+			s.log.Warn("database cannot be opened; the next use tries again", "error", err)
+			code := abi.CodeOf(err)
+			if code == abi.NotFound {
+				code = abi.Unavailable
+			}
+			return nil, abi.Errorf(code, "the database cannot be opened; the host's log says why")
+		}
+		s.store = store
+	}
+	return s.store, nil
+}
+
+// Open implements [data.Store].
+func (s *lazyStore) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+	store, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, q)
+}
+
+// Write implements [data.Store].
+func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+	store, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Write(ctx, ms, rows)
+}
+
+// Close implements [data.Store].
+func (s *lazyStore) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
