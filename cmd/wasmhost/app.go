@@ -68,7 +68,6 @@ func (a *app) root() *cobra.Command {
   wasmhost submit archive '{"collection":"chat_messages","keep":10000}' --wait`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			a.started = true
 			a.readFlags(cmd)

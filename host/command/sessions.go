@@ -15,10 +15,10 @@ const ZeroSession = "00000000-0000-0000-0000-000000000000"
 
 // Limits of sessions.
 const (
-	MaxSessionData    = 256 << 10           // bytes of one, as msgpack
-	MaxSessions       = 10_000              // of one owner
-	DefaultSessionTTL = 24 * time.Hour      //
-	MaxSessionTTL     = 366 * 24 * time.Hour //
+	MaxSessionData    = 256 << 10 // bytes of one, as msgpack
+	MaxSessions       = 10_000    // of one owner, not expired
+	DefaultSessionTTL = 24 * time.Hour
+	MaxSessionTTL     = 366 * 24 * time.Hour
 
 	maxSessionID = 128
 	// sweepSessions is how many expired ones a Set deletes.
@@ -83,14 +83,15 @@ func (s *Sessions) Get(ctx context.Context, worker, id string) (*Session, error)
 }
 
 // Set stores a session under its owner and id, in place of one that is there.
-// Codes: InvalidArgument, LimitExceeded.
+// One that expires in the past is thereby deleted. Codes: InvalidArgument,
+// LimitExceeded.
 func (s *Sessions) Set(ctx context.Context, session Session) error {
 	if session.ID == "" || len(session.ID) > maxSessionID {
 		return abi.Errorf(abi.InvalidArgument, "session id of %d bytes: 1 to %d", len(session.ID), maxSessionID)
 	}
 	now := s.now()
-	if ttl := session.Expires.Sub(now); ttl <= 0 || ttl > MaxSessionTTL {
-		return abi.Errorf(abi.InvalidArgument, "session %q: it must expire within %v", clip(session.ID), MaxSessionTTL)
+	if session.Expires.Sub(now) > MaxSessionTTL || session.Expires.Before(time.UnixMilli(0)) {
+		return abi.Errorf(abi.InvalidArgument, "session %q: expires %v: within %v from now", clip(session.ID), session.Expires, MaxSessionTTL)
 	}
 	if session.Data == nil {
 		session.Data = map[string]any{}
@@ -125,7 +126,7 @@ func (s *Sessions) set(ctx context.Context, session *Session, data []byte, now t
 		return err
 	}
 	var n int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sessions WHERE owner = ?`, session.Owner).Scan(&n); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sessions WHERE owner = ? AND expires > ?`, session.Owner, now.UnixMilli()).Scan(&n); err != nil {
 		return err
 	}
 	if n > MaxSessions {

@@ -22,12 +22,12 @@ func archived(t *testing.T) files {
 			t.Fatal(err)
 		}
 	}
-	exec(t, f.primary, `DELETE FROM chat_messages WHERE id NOT IN (SELECT id FROM chat_messages ORDER BY timestamp DESC LIMIT 100)`)
-	exec(t, f.archive, `DELETE FROM chat_messages WHERE id IN (SELECT id FROM chat_messages ORDER BY timestamp DESC LIMIT 100)`)
+	alter(t, f.primary, `DELETE FROM chat_messages WHERE id NOT IN (SELECT id FROM chat_messages ORDER BY timestamp DESC LIMIT 100)`)
+	alter(t, f.archive, `DELETE FROM chat_messages WHERE id IN (SELECT id FROM chat_messages ORDER BY timestamp DESC LIMIT 100)`)
 	return f
 }
 
-func exec(t *testing.T, name string, statements ...string) {
+func alter(t *testing.T, name string, statements ...string) {
 	t.Helper()
 	db, err := open(name, "rw")
 	if err != nil {
@@ -81,8 +81,8 @@ func TestVerify(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := archived(t)
-			exec(t, f.primary, tt.primary...)
-			exec(t, f.archive, tt.archive...)
+			alter(t, f.primary, tt.primary...)
+			alter(t, f.archive, tt.archive...)
 			err := verify(t.Context(), f, testKeep)
 			if tt.want == "" {
 				if err != nil {
@@ -130,7 +130,7 @@ func TestVerifyPlaces(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := archived(t)
-			exec(t, f.primary, append([]string{attach(f)}, tt.statements...)...)
+			alter(t, f.primary, append([]string{attach(f)}, tt.statements...)...)
 			err := verify(t.Context(), f, tt.keep)
 			var mismatch *Mismatch
 			if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), tt.want) {

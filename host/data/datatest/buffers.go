@@ -122,6 +122,8 @@ func testCancel(t *testing.T, open opener) {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}))
 			WantError(t, err, test.code)
+			_, err = s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, nil) // also with nothing to do
+			WantError(t, err, test.code)
 			if _, err = s.Open(test.ctx, &abi.Query{Collection: "notes"}); err == nil {
 				t.Error("Open succeeded")
 			}

@@ -61,17 +61,12 @@ func (c Config) validate() error {
 	return nil
 }
 
-// file is a database file by identity, not by name.
-type file struct {
-	path string // absolute, without symbolic links
-	info os.FileInfo
-}
-
-// find looks a database up without opening it: closing a file takes away all
-// POSIX locks the process has on it, SQLite's among them.
-func find(path string) (file, error) {
+// find returns the absolute path, without symbolic links, of a database that
+// exists. It does not open the file: closing it again would take away all
+// POSIX locks that the process has on it, SQLite's among them.
+func find(path string) (string, error) {
 	if path == "" {
-		return file{}, abi.Errorf(abi.InvalidArgument, "sqlite: no path was given")
+		return "", abi.Errorf(abi.InvalidArgument, "sqlite: no path was given")
 	}
 	resolved, err := filepath.EvalSymlinks(path)
 	if err == nil {
@@ -83,11 +78,11 @@ func find(path string) (file, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return file{}, abi.Errorf(abi.NotFound, "database %s does not exist; it must be created before it is served: %w", path, err)
+		return "", abi.Errorf(abi.NotFound, "database %s does not exist; it must be created before it is served: %w", path, err)
 	case err != nil:
-		return file{}, abi.Errorf(abi.Unavailable, "database %s: %w", path, err)
+		return "", abi.Errorf(abi.Unavailable, "database %s: %w", path, err)
 	case !info.Mode().IsRegular():
-		return file{}, abi.Errorf(abi.InvalidArgument, "database %s is no regular file but %s", path, info.Mode().Type())
+		return "", abi.Errorf(abi.InvalidArgument, "database %s is no regular file but %s", path, info.Mode().Type())
 	}
-	return file{path: resolved, info: info}, nil
+	return resolved, nil
 }

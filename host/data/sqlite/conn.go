@@ -22,7 +22,7 @@ const cachedStatements = 64
 
 // open opens a connection. ctx bounds the waiting for locks.
 func (s *Store) open(ctx context.Context, writes bool) (_ *conn, err error) {
-	lc, err := lite.Open(ctx, s.file.path, lite.Options{
+	lc, err := lite.Open(ctx, s.path, lite.Options{
 		ReadOnly:    s.cfg.ReadOnly,
 		BusyTimeout: s.cfg.BusyTimeout,
 		// What is above MaxRowBytes is refused with the row's key; this keeps

@@ -11,9 +11,9 @@
 // be read and closed. Writers queue for the one connection; BEGIN IMMEDIATE
 // then waits for other programs for Config.BusyTimeout at most.
 //
-// One file is to be served by one Store, or two writers would compete for it
-// with time-outs instead of queueing: [OpenAll] refuses to open a file under
-// two handles that both write. Reading it under a second handle is fine.
+// A file is to be served by one Store that writes, or two writers would
+// compete for it with time-outs instead of queueing. A Store knows of no
+// others: who opens several compares their files and refuses.
 //
 // # What is kept as it is
 //

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
+	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -74,42 +75,18 @@ func TestOpenDamaged(t *testing.T) {
 	}
 }
 
-func TestOpenAll(t *testing.T) {
+func TestOpenFollowsLinks(t *testing.T) {
 	t.Parallel()
-	a, b := makeDatabase(t), makeDatabase(t)
+	path := makeDatabase(t, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
 	link := filepath.Join(t.TempDir(), "link.db")
-	if err := os.Symlink(a, link); err != nil {
+	if err := os.Symlink(path, link); err != nil {
 		t.Skip("no symbolic links:", err)
 	}
-	hard := filepath.Join(filepath.Dir(a), "hard.db")
-	if err := os.Link(a, hard); err != nil {
-		t.Skip("no hard links:", err)
-	}
-	for _, test := range []struct {
-		name    string
-		handles map[string]Config
-		code    abi.Code
-		words   []string
-	}{
-		{"two files", map[string]Config{"x": {Path: a}, "y": {Path: b}}, abi.OK, nil},
-		{"one file twice", map[string]Config{"x": {Path: a}, "y": {Path: a}}, abi.InvalidArgument, []string{`"x"`, `"y"`, "same file"}},
-		{"through a symbolic link", map[string]Config{"x": {Path: a}, "y": {Path: link}}, abi.InvalidArgument, []string{`"x"`, `"y"`, "same file"}},
-		{"through a hard link", map[string]Config{"x": {Path: a}, "y": {Path: hard}}, abi.InvalidArgument, []string{`"x"`, `"y"`, "same file"}},
-		{"the second for reading", map[string]Config{"x": {Path: a}, "y": {Path: a, ReadOnly: true}}, abi.OK, nil},
-		{"one is missing", map[string]Config{"x": {Path: a}, "y": {Path: a + ".not"}}, abi.NotFound, []string{`"y"`}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			stores, err := OpenAll(context.Background(), test.handles)
-			datatest.WantError(t, err, test.code, test.words...)
-			if err == nil && len(stores) != len(test.handles) {
-				t.Errorf("got %d stores", len(stores))
-			}
-			for _, s := range stores {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-		})
+	s := serve(t, Config{Path: link})
+	insertID(t, s, 1)
+	// Its journal must be beside the file, where other programs look for it.
+	if rows, err := readAll(serve(t, Config{Path: path}), abi.Query{Collection: "t"}); err != nil || len(rows) != 1 {
+		t.Errorf("through the other name: %v, %v", rows, err)
 	}
 }
 
@@ -147,6 +124,48 @@ func TestReadOnlyFile(t *testing.T) {
 	datatest.WantError(t, err, abi.ReadOnly)
 }
 
+func TestConnectionSettings(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"wal", "delete", "truncate"} {
+		s := openStore(t, Config{CacheKiB: 800}, "PRAGMA journal_mode="+mode, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
+		insertID(t, s, 1) // so that there is a writer
+		reader, err := s.acquire(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.release(reader)
+		for _, test := range []struct {
+			conn   *conn
+			pragma string
+			want   string
+		}{
+			{s.writer, "synchronous", "2"},
+			{s.writer, "foreign_keys", "1"},
+			{s.writer, "trusted_schema", "0"},
+			{s.writer, "cache_size", "-800"},
+			{s.writer, "wal_autocheckpoint", "10000"},
+			{s.writer, "query_only", "0"},
+			{reader, "query_only", "1"},
+			{reader, "trusted_schema", "0"},
+			{reader, "cache_size", "-100"},
+		} {
+			var got string
+			err := test.conn.each("PRAGMA "+test.pragma, "", func(row *lite.Stmt) { got = string(row.Column(0).Bytes()) })
+			if err != nil || got != test.want {
+				t.Errorf("%s: got %s, %v, want %s", test.pragma, got, err, test.want)
+			}
+		}
+		if err := s.writer.Exec("PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = NULL"); err == nil {
+			t.Error("the schema could be written: SQLite is not in its defensive mode")
+		}
+		// TRUNCATE is a connection's own; in the file it is DELETE.
+		var journal string
+		if err := openSQL(t, s.path).QueryRow("PRAGMA journal_mode").Scan(&journal); err != nil || (journal == "wal") != (mode == "wal") {
+			t.Errorf("the journal mode was %s and is %s, %v", mode, journal, err)
+		}
+	}
+}
+
 func TestFull(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{}, `PRAGMA journal_mode=WAL`, `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)`)
@@ -170,7 +189,7 @@ func TestFull(t *testing.T) {
 func TestLocked(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{BusyTimeout: 60 * time.Millisecond}, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
-	other := openSQL(t, s.file.path)
+	other := openSQL(t, s.path)
 	if _, err := other.Exec("BEGIN EXCLUSIVE"); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func TestColumnsAddedByAnother(t *testing.T) {
 			if rows, err := readAll(s, all); err != nil || !reflect.DeepEqual(rows, [][]any{{int64(1), nil}}) {
 				t.Fatalf("got %v, %v", rows, err)
 			}
-			other := openSQL(t, s.file.path)
+			other := openSQL(t, s.path)
 			for _, change := range []string{`ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 7`, `CREATE TABLE u (id INTEGER PRIMARY KEY)`} {
 				if _, err := other.Exec(change); err != nil {
 					t.Fatal(err)
@@ -149,6 +149,8 @@ func TestPlansUseTheIndex(t *testing.T) {
 		{"until", abi.Query{OrderBy: order("at", "id"), Until: []any{"z", "z"}}, "SEARCH main.t USING INDEX t_at (at<?)", false},
 		{"mixed directions", abi.Query{OrderBy: order("at", "-id"), After: []any{"x", "y"}}, "SEARCH main.t USING INDEX t_at (at>?)", true},
 		{"a column that can be NULL", abi.Query{OrderBy: order("maybe", "id"), After: []any{int64(1), "y"}}, "SEARCH main.t USING INDEX t_maybe ((maybe,id)>(?,?))", false},
+		{"both bounds on a column that can be NULL", abi.Query{OrderBy: order("maybe", "id"), After: []any{int64(1), "y"}, Until: []any{int64(2), "y"}},
+			"SEARCH main.t USING INDEX t_maybe ((maybe,id)>(?,?) AND maybe<?)", false},
 		{"like with a prefix", abi.Query{Where: []abi.Condition{{Column: "at", Op: abi.Like, Value: "2025-%"}}}, "SEARCH main.t USING INDEX t_at (at>? AND at<?)", false},
 		{"equal", abi.Query{Where: []abi.Condition{{Column: "id", Op: abi.Equal, Value: "x"}}}, "SEARCH main.t USING INDEX sqlite_autoindex_t_1 (id=?)", false},
 		{"in", abi.Query{Where: []abi.Condition{{Column: "id", Op: abi.In, Value: []any{"x", "y"}}}}, "SEARCH main.t USING INDEX sqlite_autoindex_t_1 (id=?)", false},

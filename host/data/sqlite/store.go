@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -17,7 +16,7 @@ import (
 // Store serves one database file. Use [Open].
 type Store struct {
 	cfg    Config
-	file   file
+	path   string // absolute, without symbolic links
 	schema atomic.Pointer[schema]
 	closed chan struct{} // closed by Close
 	once   sync.Once
@@ -44,13 +43,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, abi.Errorf(abi.InvalidArgument, "%w", err)
 	}
-	f, err := find(cfg.Path)
+	path, err := find(cfg.Path)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		cfg:     cfg,
-		file:    f,
+		path:    path,
 		closed:  make(chan struct{}),
 		readers: make(chan struct{}, cfg.Readers),
 		writing: make(chan struct{}, 1),
@@ -66,46 +65,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, prefix(s.failure(ctx, err), "database %s", cfg.Path)
 	}
 	return s, nil
-}
-
-// OpenAll opens a database for each handle, or none of them. It refuses with
-// abi.InvalidArgument when two handles that write are the same file, by
-// whatever names.
-func OpenAll(ctx context.Context, handles map[string]Config) (_ map[string]data.Store, err error) {
-	stores := make(map[string]data.Store, len(handles))
-	defer func() {
-		if err != nil {
-			for _, s := range stores {
-				err = errors.Join(err, s.Close())
-			}
-		}
-	}()
-	names := slices.Sorted(maps.Keys(handles))
-	writers := make(map[string]file)
-	for _, name := range names {
-		f, err := find(handles[name].Path)
-		if err != nil {
-			return nil, prefix(err, "handle %q", name)
-		}
-		if handles[name].ReadOnly {
-			continue
-		}
-		for other, g := range writers {
-			if os.SameFile(f.info, g.info) {
-				return nil, abi.Errorf(abi.InvalidArgument, "handles %q and %q are the same file, %s; give one of them up, or make it read-only",
-					other, name, f.path)
-			}
-		}
-		writers[name] = f
-	}
-	for _, name := range names {
-		s, err := Open(ctx, handles[name])
-		if err != nil {
-			return nil, prefix(err, "handle %q", name)
-		}
-		stores[name] = s
-	}
-	return stores, nil
 }
 
 // Close implements [data.Store].
@@ -183,7 +142,7 @@ func (s *Store) acquire(ctx context.Context) (*conn, error) {
 	c, err := s.open(ctx, false)
 	if err != nil {
 		<-s.readers
-		return nil, prefix(s.failure(ctx, err), "opening a read connection to %s", filepath.Base(s.file.path))
+		return nil, prefix(s.failure(ctx, err), "opening a read connection to %s", filepath.Base(s.path))
 	}
 	return c, nil
 }

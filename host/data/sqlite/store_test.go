@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	_ "modernc.org/sqlite" // what the tests prepare databases with
@@ -32,7 +33,7 @@ func makeDatabase(t testing.TB, statements ...string) (path string) {
 	path = filepath.Join(t.TempDir(), "test.db")
 	db := openSQL(t, path)
 	defer db.Close()
-	for _, s := range append([]string{"PRAGMA user_version = 1"}, statements...) {
+	for _, s := range append(slices.Clone(statements), "PRAGMA user_version = 1") {
 		if _, err := db.Exec(s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}

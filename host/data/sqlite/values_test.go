@@ -167,7 +167,7 @@ func TestRowLimit(t *testing.T) {
 		datatest.Batch([]string{"id", "body"}, []any{int64(1), "x"}, []any{int64(2), strings.Repeat("x", 1000)}))
 	datatest.WantError(t, err, abi.LimitExceeded, `"t"`, "row 1", "id=2", "1000")
 
-	small := serve(t, Config{Path: s.file.path, ReadOnly: true, MaxBatchBytes: 10})
+	small := serve(t, Config{Path: s.path, ReadOnly: true, MaxBatchBytes: 10})
 	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)})
 	datatest.WantError(t, err, abi.LimitExceeded, "lookup", "10")
 	_, err = small.Write(context.Background(), nil, make([]byte, 11))
@@ -213,10 +213,10 @@ func TestConstraints(t *testing.T) {
 
 func TestUTF16(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, Config{}, `PRAGMA encoding = 'UTF-16le'`)
-	other := openSQL(t, s.file.path)
-	if _, err := other.Exec(`CREATE TABLE t (id INTEGER PRIMARY KEY, body)`); err != nil {
-		t.Fatal(err)
+	s := openStore(t, Config{}, `PRAGMA encoding = 'UTF-16le'`, `CREATE TABLE t (id INTEGER PRIMARY KEY, body)`)
+	var encoding string
+	if err := openSQL(t, s.path).QueryRow(`PRAGMA encoding`).Scan(&encoding); err != nil || encoding != "UTF-16le" {
+		t.Fatalf("the test's database has the encoding %s, %v", encoding, err)
 	}
 	values := []any{"naïve ☃ 🚀", "", []byte("ab"), []byte{}}
 	var rows [][]any
