@@ -94,8 +94,8 @@ func openDatabase(path string) (*sql.DB, error) {
 func (s *State) Close() error { return s.db.Close() }
 
 // Submit stores a task for a worker that is in the workers' folder; for one
-// that is not it fails with abi.UnknownWorker and names those that are. See
-// [queue.Queue.Submit].
+// that is not it fails with abi.UnknownWorker and names those that are. The kind
+// is the worker's name if none is given. See [queue.Queue.Submit].
 func (s *State) Submit(ctx context.Context, sub queue.Submission) (id string, created bool, err error) {
 	entries, err := worker.Scan(s.cfg.WorkersDir)
 	if err != nil {
@@ -104,6 +104,9 @@ func (s *State) Submit(ctx context.Context, sub queue.Submission) (id string, cr
 	var names []string
 	for _, e := range entries {
 		if e.Name == sub.Worker {
+			if sub.Kind == "" {
+				sub.Kind = e.Name // a worker that does one thing is asked for by its name
+			}
 			if sub.MaxAttempts == 0 {
 				sub.MaxAttempts = s.cfg.Worker(e.Name).MaxAttempts
 			}

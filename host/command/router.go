@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
@@ -30,8 +33,8 @@ const (
 
 // Handler provides one command. params is never nil; its values are nil, bool,
 // int64, float64, string, []byte, []any and map[string]any. The result may be of
-// those and of the other types that wire.Writer.Value takes. An error keeps its
-// code; one without becomes Internal. ctx ends ten seconds after the call began
+// those and of whatever else msgpack encodes without an extension type, structs
+// with msgpack tags included. An error keeps its code; one without becomes Internal. ctx ends ten seconds after the call began
 // at the latest.
 type Handler func(ctx context.Context, c Caller, params map[string]any) (any, error)
 
@@ -186,13 +189,23 @@ func count(r *wire.Reader, left *int, depth int) error {
 	return nil
 }
 
+// encodeResult encodes whatever msgpack has a form for. The result of a handler
+// is the host's own, but what it is made of may be anything: so what comes out
+// is held against the contract, which has no extension types.
 func encodeResult(v any) ([]byte, error) {
-	var w wire.Writer
-	if err := w.Value(v); err != nil {
+	var out bytes.Buffer
+	e := msgpack.NewEncoder(&out)
+	e.UseCompactInts(true)
+	e.SetSortMapKeys(true)
+	if err := e.Encode(v); err != nil {
 		return nil, abi.Errorf(abi.Internal, "result: %w", err)
 	}
-	if len(w.B) > MaxResult {
-		return nil, abi.Errorf(abi.LimitExceeded, "result of %d bytes: %d at most", len(w.B), MaxResult)
+	if out.Len() > MaxResult {
+		return nil, abi.Errorf(abi.LimitExceeded, "result of %d bytes: %d at most", out.Len(), MaxResult)
 	}
-	return w.B, nil
+	r := wire.NewReader(out.Bytes())
+	if err := r.Skip(); err != nil {
+		return nil, abi.Errorf(abi.Internal, "result: %w", err)
+	}
+	return out.Bytes(), nil
 }

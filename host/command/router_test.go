@@ -157,7 +157,7 @@ func TestHandler(t *testing.T) {
 		"fails":   {abi.Internal, "internal: command fails: odd"},
 		"refuses": {abi.Conflict, "conflict: command refuses: row 7"},
 		"late":    {abi.DeadlineExceeded, "deadline_exceeded: command late: context deadline exceeded"},
-		"odd":     {abi.Internal, "internal: command odd: result: msgpack: a value of type chan int cannot be sent"},
+		"odd":     {abi.Internal, "internal: command odd: result: msgpack: Encode(unsupported chan int)"},
 		"huge":    {abi.LimitExceeded, "limit_exceeded: command huge: result of 1048581 bytes: 1048576 at most"},
 	} {
 		_, err := r.Execute(t.Context(), c, name, nil)

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/wasmhost/wasmhost/abi"
 )
@@ -61,7 +63,7 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		}
 	}()
 	// A module is rewritten here, between the file and the compiler.
-	compiled, err := e.runtime.CompileModule(ctx, wasm)
+	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), wasm)
 	if err != nil {
 		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %w", name, err)
 	}

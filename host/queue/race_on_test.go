@@ -2,5 +2,5 @@
 
 package queue
 
-// slow is how many times slower SQLite, being Go, is under the race detector.
-const slow = 8
+// slow is about how many times slower SQLite, being Go, is under the race detector.
+const slow = 16

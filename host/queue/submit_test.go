@@ -162,7 +162,7 @@ func TestUniqueKeyUnderContention(t *testing.T) {
 
 func TestOpenTogether(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
+	path := emptyPath(t)
 	var wg sync.WaitGroup
 	for range 4 {
 		db := openDB(t, path)
