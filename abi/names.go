@@ -35,3 +35,26 @@ const (
 // ManifestSection is the name of the custom section that carries a module's
 // [Manifest], so that it can be read without running anything.
 const ManifestSection = "wasmhost.manifest"
+
+// MaxName is the most bytes that the name of a worker, a handle or a role may have.
+const MaxName = 64
+
+// ValidName says whether a worker, a handle or a role may have this name:
+// lower-case letters and digits, in parts joined by one '-' or '_'.
+func ValidName(name string) bool {
+	if len(name) > MaxName {
+		return false
+	}
+	joined := true // whether a letter or digit must come next
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+			joined = false
+		case (c == '-' || c == '_') && !joined:
+			joined = true
+		default:
+			return false
+		}
+	}
+	return !joined
+}

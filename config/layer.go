@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
 )
 
 // layer is one source of values, checked against the schema: dotted key to a
@@ -57,7 +59,7 @@ func (l *layer) addChild(n *node, path []string, name string, value any, source 
 	child := n.keys[name]
 	path = append(slices.Clip(path), name)
 	switch {
-	case n.each != nil && ValidName(name):
+	case n.each != nil && abi.ValidName(name):
 		child = n.each
 	case n.each != nil:
 		l.problem(path, source, "%q cannot be a name; allowed: %s", name, nameForm)
@@ -85,7 +87,7 @@ func (l *layer) addPath(root *node, parts []string, value, source string) {
 			break
 		}
 		next := n.keys[part]
-		if n.each != nil && ValidName(part) {
+		if n.each != nil && abi.ValidName(part) {
 			next = n.each
 		}
 		if next == nil {
@@ -165,7 +167,7 @@ func (l *layer) parse(spec *leaf, value any) (any, bool) {
 	case spec.oneOf != nil:
 		return s, slices.Contains(spec.oneOf, s)
 	case spec.name:
-		return s, ValidName(s)
+		return s, abi.ValidName(s)
 	}
 	return s, true
 }

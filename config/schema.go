@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -61,15 +60,9 @@ func (l *leaf) allowed() string {
 	return "a non-empty string"
 }
 
-// nameForm explains namePattern.
+// nameForm explains abi.ValidName. That leaves out the two underscores which
+// stand between levels in the environment.
 const nameForm = "up to 64 lower-case letters and digits, in parts joined by one - or _"
-
-// namePattern is what the queue takes as a worker's name. It leaves out the
-// two underscores that stand between levels in the environment.
-var namePattern = regexp.MustCompile(`^[a-z0-9]+(?:[_-][a-z0-9]+)*$`)
-
-// ValidName says whether a worker, a handle or a role may have this name.
-func ValidName(name string) bool { return len(name) <= 64 && namePattern.MatchString(name) }
 
 func table(keys map[string]*node) *node { return &node{keys: keys} }
 func named(each *node) *node            { return &node{each: each} }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -50,19 +49,16 @@ type taskArgs struct {
 
 func (taskArgs) Kind() string { return taskKind }
 
-// workerPattern is what River takes as a queue's name.
-var workerPattern = regexp.MustCompile(`^[a-z0-9]+(?:[_-][a-z0-9]+)*$`)
-
 const (
-	maxWorker    = 64
 	maxKind      = 128
 	maxUniqueKey = 256
 	maxAttempts  = 1000
 )
 
 func checkWorker(name string) error {
-	if len(name) > maxWorker || !workerPattern.MatchString(name) {
-		return abi.Errorf(abi.InvalidArgument, "worker %q: lower-case letters and digits, in parts joined by one '-' or '_', %d at most", clip(name), maxWorker)
+	if !abi.ValidName(name) { // River names a queue after it, and takes no others
+
+		return abi.Errorf(abi.InvalidArgument, "worker %q: lower-case letters and digits, in parts joined by one '-' or '_', %d at most", clip(name), abi.MaxName)
 	}
 	return nil
 }

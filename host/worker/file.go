@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/wasmhost/wasmhost/abi"
@@ -17,8 +16,6 @@ import (
 
 // Suffix is what the files of workers end in. Others are passed over.
 const Suffix = ".wasm"
-
-var nameFormat = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // Entry is a file in the folder of workers.
 type Entry struct {
@@ -58,8 +55,8 @@ func Scan(dir string) ([]Entry, error) {
 // Read reads a worker's file of at most limit bytes. What is wrong with the
 // file is abi.InvalidModule and names it.
 func Read(e Entry, limit int64) (*File, error) {
-	if !nameFormat.MatchString(e.Name) {
-		return nil, abi.Errorf(abi.InvalidModule, "%s: a worker's file is named NAME%s, with NAME of a-z, 0-9, - and _, 64 at most", e.File, Suffix)
+	if !abi.ValidName(e.Name) {
+		return nil, abi.Errorf(abi.InvalidModule, "%s: a worker's file is named NAME%s, with NAME of lower-case letters and digits, in parts joined by one - or _, %d at most", e.File, Suffix, abi.MaxName)
 	}
 	wasm, err := readBounded(e.File, limit)
 	if err != nil {
