@@ -15,7 +15,9 @@ GUESTS := $(sort $(patsubst guests/%/,%,$(dir $(shell grep -l '^package main$$' 
 # RACE= turns it off.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED 2>/dev/null)" = 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-say = @echo '=>'
+# The semicolon makes make start a shell, whose echo is built in: there may be
+# no program of that name.
+say = @:; echo '=>'
 
 .PHONY: help
 help: ## this list

@@ -18,9 +18,10 @@ func (a *app) demoCommand() *cobra.Command {
 newest with the archive worker, and check in SQL that each row is in exactly one
 of the two databases and byte for byte what it was. Exit code 1 if it is not.
 
-All files are in one folder. A folder with other files in it is refused; one that
-the demo made before is cleared of what the demo put there. The configuration
-flags do not count here: the demo writes its own wasmhost.toml.`,
+All files are in one folder, about 160 MB of them with the default number of
+rows. A folder with other files in it is refused; one that the demo made before
+is cleared of what the demo put there. The configuration flags do not count
+here: the demo writes its own wasmhost.toml.`,
 		Example:           "  wasmhost demo\n  wasmhost demo --dir /tmp/demo --rows 5000 --keep 500",
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -103,6 +103,11 @@ batchSize = 10
 		if task.State.Finished() {
 			break
 		}
+		// What it wrote until it died, so that the next one must do something,
+		// and not only be alive, before it is killed.
+		if task, err = state.Queue.Task(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
 		done = task.Done
 	}
 	if killed < kills {

@@ -5,12 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/demo"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
@@ -284,25 +288,14 @@ func TestServe(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.write("wasmhost.toml", `
-[data.handles.primary]
-path = "primary.db"
-[data.handles.archive]
-path = "archive.db"
-[workers.archive.grants]
-commands = ["events/emit", "config/get", "session/get", "session/set"]
-config = ["archive.*"]
-data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
+[workers.good]
+grants = { commands = ["events/emit"] }
+[workers.bad]
+grants = { commands = ["events/emit"] }
 `)
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(s.dir, "workers", "archive.wasm"), "../../guests/archive", "-buildmode=c-shared")
-	primary := openTable(t, filepath.Join(s.dir, "primary.db"))
-	openTable(t, filepath.Join(s.dir, "archive.db"))
-	for i := range 250 {
-		at := time.Date(2024, 5, 1, 0, i, 0, 0, time.UTC).Format(time.RFC3339)
-		if _, err := primary.Exec("INSERT INTO chat_messages (id, timestamp, content) VALUES (?, ?, 'hello')", "id-"+at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.write("workers/broken.wasm", "no module")
+	s.write("workers/good.wasm", tinyGuest(t, abi.OK, map[string]any{"sum": int64(42)}))
+	s.write("workers/bad.wasm", tinyGuest(t, abi.Permanent, "no such thing as 7"))
+	// workers/archive.wasm is an empty module, which cannot be served.
 
 	serving, stop := context.WithCancelCause(t.Context())
 	var log, served output
@@ -310,8 +303,8 @@ data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
 	go func() {
 		done <- Main(serving, []string{"wasmhost", "--config", s.file, "run"}, strings.NewReader(""), &served, &log, nil)
 	}()
-	eventually(t, &log, func() bool { return strings.Contains(log.String(), "msg=serving workers=1") })
-	if !strings.Contains(log.String(), "broken") {
+	eventually(t, &log, func() bool { return strings.Contains(log.String(), "msg=serving workers=2") })
+	if !strings.Contains(log.String(), `msg="worker refused" worker=archive`) {
 		t.Errorf("the log does not name the refused worker:\n%s", log.String())
 	}
 	if code, _, errs := s.run("run"); code != exitFailed || !strings.Contains(errs, "another host runs") {
@@ -322,47 +315,54 @@ data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
 	var events output
 	followed := make(chan int)
 	go func() {
-		followed <- Main(following, []string{"wasmhost", "--config", s.file, "events", "--follow", "--since", "0", "--pattern", "archive:*", "--json"},
+		followed <- Main(following, []string{"wasmhost", "--config", s.file, "events", "--follow", "--since", "0", "--pattern", "*:end", "--json"},
 			strings.NewReader(""), &events, &events, nil)
 	}()
 
-	code, out, errs := s.run("submit", "archive", `{"collection":"chat_messages","keep":50}`, "--wait")
-	var result struct{ Archived int }
-	if err := json.Unmarshal([]byte(out), &result); code != exitOK || err != nil || result.Archived != 200 {
+	code, out, errs := s.run("submit", "good", `{"n": 1}`, "--wait")
+	if code != exitOK || strings.Join(strings.Fields(out), "") != `{"sum":42}` {
 		t.Fatalf("submit: exit %d, %q, %q", code, out, errs)
 	}
-	for _, want := range []string{"task 1 running", "task 1 completed", "task 1 took"} {
+	for _, want := range []string{"task 1 3 of 4 steps (75 %)\n", "task 1 completed\n", "task 1 took"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("standard error lacks %q:\n%s", want, errs)
 		}
 	}
-	eventually(t, &events, func() bool { return strings.Count(events.String(), "\n") >= 3 })
+	var r queue.Record
+	s.json(&r, "submit", "good", "--wait")
+	if r.State != queue.Completed || r.Done != 3 || r.Total != 4 {
+		t.Errorf("submit --json: %+v", r)
+	}
+	eventually(t, &events, func() bool { return strings.Count(events.String(), "\n") >= 2 })
 	unfollow(errSignal)
 	if code := <-followed; code != exitOK {
 		t.Errorf("events --follow: exit %d after an interrupt, want 0\n%s", code, events.String())
 	}
-	var names []string
+	task := 1
 	for line := range strings.Lines(events.String()) {
-		var e struct{ Name string }
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			t.Fatalf("%v in %s", err, line)
+		var e struct{ Name, Worker, Task string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Name != "test:end" || e.Worker != "good" || e.Task != strconv.Itoa(task) {
+			t.Errorf("got the event %s (%v), want test:end of task %d", line, err, task)
 		}
-		names = append(names, e.Name)
+		task++
 	}
-	if got := strings.Join(names, " "); got != "archive:progress archive:progress archive:complete" {
-		t.Errorf("events: %s", got)
-	}
-	if code, out, errs := s.run("events", "--pattern", "archive:complete"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, "archive/1") {
+	if code, out, errs := s.run("events", "--limit", "1"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, "good/1  test:begin") {
 		t.Errorf("events: exit %d, %q, %q", code, out, errs)
 	}
-	if code, out, _ := s.run("tasks", "show", "1"); code != exitOK || !strings.Contains(out, "200/200") || !strings.Contains(out, `"guest_ms"`) {
+	if code, out, errs := s.run("events", "--since", "3"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `good/2  test:end  {"n":1}`) {
+		t.Errorf("events --since: exit %d, %q, %q", code, out, errs)
+	}
+	if code, out, _ := s.run("tasks", "show", "1"); code != exitOK || !strings.Contains(out, "3/4") || !strings.Contains(out, `"guest_ms"`) {
 		t.Errorf("show: exit %d\n%s", code, out)
 	}
 
-	// A task that cannot succeed: its code and what to do.
-	code, out, errs = s.run("submit", "archive", `{"collection":"no_such_table","keep":1}`, "--wait")
-	if code != exitTaskFailed || out != "" || !strings.Contains(errs, "unknown_collection") || !strings.Contains(errs, "wasmhost tasks retry 2") {
+	// A task that cannot succeed: its code, its text, and what to do.
+	code, out, errs = s.run("submit", "bad", "--wait")
+	if code != exitTaskFailed || out != "" || !strings.Contains(errs, "permanent: no such thing as 7") || !strings.Contains(errs, "wasmhost tasks retry 3") {
 		t.Errorf("a failing task: exit %d, %q, %q", code, out, errs)
+	}
+	if code, out, _ := s.run("tasks", "--state", "dead"); code != exitOK || !strings.Contains(out, "permanent: no such thing as 7") {
+		t.Errorf("tasks --state dead: exit %d\n%s", code, out)
 	}
 	if code, _, errs := s.run("tasks", "cancel", "1"); code != exitFailed || !strings.Contains(errs, "task 1 is completed already") {
 		t.Errorf("cancel of a completed task: exit %d, %q", code, errs)
@@ -406,28 +406,35 @@ func TestCompletions(t *testing.T) {
 	}
 }
 
+// TestDemo runs the demo in a process of its own, where compiling the worker
+// is fast, and then the commands that it names on what it left behind.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	guest := filepath.Join(dir, "archive.wasm")
+	guest, binary := filepath.Join(dir, "archive.wasm"), filepath.Join(dir, "wasmhost")
 	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, guest, "../../guests/archive", "-buildmode=c-shared")
-	var out, errs output
-	args := []string{"wasmhost", "demo", "--dir", filepath.Join(dir, "demo"), "--rows", "400", "--keep", "150", "--guest", guest, "--json"}
-	code := Main(t.Context(), args, strings.NewReader(""), &out, &errs, nil)
-	var summary struct{ Rows, Archived, Kept int }
-	if err := json.Unmarshal([]byte(out.String()), &summary); code != exitOK || err != nil || summary.Archived != 250 || summary.Kept != 150 {
-		t.Fatalf("exit %d, %v, %+v\n%s", code, err, summary, errs.String())
+	goBuild(t, nil, binary, ".")
+	cmd := exec.Command(binary, "demo", "--dir", filepath.Join(dir, "demo"), "--rows", "400", "--keep", "150", "--guest", guest, "--json")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &errs)
 	}
-	// What it left behind works with the commands that it names.
+	var summary demo.Summary
+	if err := json.Unmarshal(out, &summary); err != nil || summary.Archived != 250 || summary.Kept != 150 || summary.Bill.WallMS <= 0 || summary.Bill.PeakMemoryBytes == 0 {
+		t.Fatalf("%v, %+v\n%s", err, summary, &errs)
+	}
 	file := filepath.Join(dir, "demo", config.DefaultFile)
 	for _, args := range [][]string{{"tasks"}, {"tasks", "show", "1"}, {"events", "--pattern", "archive:complete"}, {"config", "show"}, {"workers"}} {
-		var out output
+		var out, errs output
 		if code := Main(t.Context(), append([]string{"wasmhost", "--config", file}, args...), strings.NewReader(""), &out, &errs, nil); code != exitOK || !strings.Contains(out.String(), "archive") {
 			t.Errorf("%v: exit %d\n%s\n%s", args, code, out.String(), errs.String())
 		}
 	}
 	// Another folder is not touched.
-	if code := Main(t.Context(), []string{"wasmhost", "demo", "--dir", dir, "--guest", guest}, strings.NewReader(""), &out, &errs, nil); code != exitFailed {
-		t.Errorf("a foreign folder: exit %d, want %d", code, exitFailed)
+	var refused output
+	if code := Main(t.Context(), []string{"wasmhost", "demo", "--dir", dir, "--guest", guest}, strings.NewReader(""), &refused, &refused, nil); code != exitFailed || !strings.Contains(refused.String(), "choose another folder") {
+		t.Errorf("a foreign folder: exit %d, want %d\n%s", code, exitFailed, refused.String())
 	}
 }

@@ -75,7 +75,7 @@ Exit codes with --wait: 3 if the task failed for good or was cancelled, 5 if
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.kind, "kind", "", "what is asked for, a `word` of the worker's own")
-	flags.StringVar(&f.unique, "unique", "", "`key`: nothing is submitted while an unfinished task of the worker has it")
+	flags.StringVar(&f.unique, "unique", "", "submit nothing while an unfinished task of the worker has this `key`")
 	flags.IntVar(&f.priority, "priority", 1, "1 (first) to 4 (last)")
 	flags.StringVar(&f.at, "at", "", "not before this `time`: 2026-01-31T15:04:05Z, or from now on: 90s, 2h")
 	flags.IntVar(&f.maxAttempts, "max-attempts", 0, "how often to try (default: as configured for the worker)")

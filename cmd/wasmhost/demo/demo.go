@@ -51,14 +51,17 @@ func Run(ctx context.Context, opts Options) (*Summary, error) {
 	if opts.Rows < 1 || opts.Keep < 0 {
 		return nil, fmt.Errorf("%d rows of which %d are kept: at least 1 and 0 are needed", opts.Rows, opts.Keep)
 	}
+	wasm, err := os.ReadFile(opts.Guest) // before anything is deleted for it
+	if err != nil {
+		return nil, fmt.Errorf("reading the archive worker: %w; build it with: make build", err)
+	}
 	r := newReport(opts.Out)
 	r.line("wasmhost demo in %s\n", opts.Dir)
 	f, err := prepare(opts.Dir)
 	if err != nil {
 		return nil, err
 	}
-	guestSize, err := install(f, opts.Guest)
-	if err != nil {
+	if err := install(f, wasm); err != nil {
 		return nil, err
 	}
 	if err := makeDatabases(ctx, r, f, opts.Rows); err != nil {
@@ -69,7 +72,7 @@ func Run(ctx context.Context, opts Options) (*Summary, error) {
 		return nil, err
 	}
 	s := &Summary{Dir: opts.Dir, Rows: opts.Rows, Kept: min(opts.Keep, opts.Rows)}
-	events, err := archive(ctx, r, cfg, opts, guestSize, s)
+	events, err := archive(ctx, r, cfg, opts, int64(len(wasm)), s)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,46 +17,57 @@ import (
 	"github.com/wasmhost/wasmhost/host/command"
 )
 
-// buildGuest builds the archive worker as it is in this checkout.
-func buildGuest(t *testing.T) string {
+// build builds a package of this checkout without the race detector.
+func build(t *testing.T, pkg string, args, env []string) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "archive.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "github.com/wasmhost/wasmhost/guests/archive")
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	out := filepath.Join(t.TempDir(), "out")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, args...), pkg)...)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the archive worker: %v\n%s", err, text)
+		t.Fatalf("building %s: %v\n%s", pkg, err, text)
 	}
 	return out
 }
 
+// TestRun runs the real program: compiling the worker in this process takes
+// twenty seconds under the race detector.
 func TestRun(t *testing.T) {
 	t.Parallel()
-	guest := buildGuest(t)
+	guest := build(t, "github.com/wasmhost/wasmhost/guests/archive", []string{"-buildmode=c-shared"}, []string{"GOOS=wasip1", "GOARCH=wasm"})
+	program := build(t, "github.com/wasmhost/wasmhost/cmd/wasmhost", nil, nil)
 	dir := filepath.Join(t.TempDir(), "demo folder")
-	for _, test := range []struct{ rows, keep, archived, progress int }{
-		{2550, 200, 2350, 23},
-		{300, 0, 300, 3}, // the same folder again
-		{50, 80, 0, 0},   // nothing to do
+	for _, test := range []struct{ rows, keep, all, archived, kept, progress string }{
+		{"2550", "200", "2,550", "2,350", "200", "23"},
+		{"300", "0", "300", "300", "0", "3"}, // the same folder again, and everything
+		{"50", "80", "50", "0", "50", "0"},   // nothing to do
 	} {
-		var out, log bytes.Buffer
-		s, err := Run(t.Context(), Options{
-			Dir: dir, Guest: guest, Rows: test.rows, Keep: test.keep, Program: "bin/wasmhost", Out: &out, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		})
+		out, err := exec.Command(program, "demo", "--dir", dir, "--guest", guest, "--rows", test.rows, "--keep", test.keep).CombinedOutput()
 		if err != nil {
-			t.Fatalf("%+v: %v\n%s\n%s", test, err, &out, &log)
+			t.Fatalf("%+v: %v\n%s", test, err, out)
 		}
-		if s.Rows != test.rows || s.Archived != int64(test.archived) || s.Kept != test.rows-test.archived || s.ProgressEvents != int64(test.progress) {
-			t.Errorf("%+v: got %+v", test, s)
-		}
-		if s.Bill.WallMS <= 0 || s.Bill.PeakMemoryBytes == 0 {
-			t.Errorf("%+v: the bill is empty: %+v", test, s.Bill)
-		}
-		for _, want := range []string{"byte for byte", "rows/s; guest", "bin/wasmhost --config '" + filepath.Join(dir, "wasmhost.toml") + "' tasks"} {
-			if !strings.Contains(out.String(), want) {
-				t.Errorf("%+v: the report lacks %q:\n%s", test, want, &out)
+		for _, want := range []string{
+			"primary    " + test.all + " chat messages in primary.db", "archived   " + test.archived + " rows", "rows/s; guest",
+			"each of " + test.all + " rows in exactly one database, byte for byte",
+			"exactly the newest " + test.kept + " in the primary; " + test.progress + " progress events, 1 complete",
+			program + " --config '" + filepath.Join(dir, "wasmhost.toml") + "' tasks",
+		} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%+v: the report lacks %q:\n%s", test, want, out)
 			}
 		}
+		if err := verify(t.Context(), filesIn(dir), mustAtoi(t, test.keep)); err != nil {
+			t.Errorf("%+v: %v", test, err)
+		}
 	}
+}
+
+func mustAtoi(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestRunWithoutAWorker(t *testing.T) {

@@ -54,7 +54,7 @@ func prepare(dir string) (files, error) {
 		if string(text) != markerText {
 			return f, fmt.Errorf("%s has files in it and was not made by the demo (there is no %s): choose another folder with --dir", dir, markerName)
 		}
-		if err := clear(f); err != nil {
+		if err := clearOwn(f); err != nil {
 			return f, fmt.Errorf("clearing the demo's folder: %w", err)
 		}
 	}
@@ -67,9 +67,9 @@ func prepare(dir string) (files, error) {
 	return f, nil
 }
 
-// clear deletes what the demo made, by name. Of the host's state it keeps the
+// clearOwn deletes what the demo made, by name. Of the host's state it keeps the
 // compiled modules. Nothing is deleted while a host works in the folder.
-func clear(f files) error {
+func clearOwn(f files) error {
 	names := []string{f.config, f.guest}
 	for _, name := range []string{f.primary, f.archive, f.original} {
 		names = append(names, name, name+"-wal", name+"-shm", name+"-journal")

@@ -38,18 +38,14 @@ batchSize = 1000
 `
 
 // install puts the configuration and the worker into the folder.
-func install(f files, guest string) (size int64, err error) {
+func install(f files, wasm []byte) error {
 	if err := os.WriteFile(f.config, []byte(configText), 0o644); err != nil {
-		return 0, fmt.Errorf("writing the configuration: %w", err)
+		return fmt.Errorf("writing the configuration: %w", err)
 	}
-	info, err := os.Stat(guest)
-	if err != nil {
-		return 0, fmt.Errorf("finding the archive worker: %w; build it with: make build", err)
+	if err := os.WriteFile(f.guest, wasm, 0o644); err != nil {
+		return fmt.Errorf("copying the archive worker: %w", err)
 	}
-	if err := copyFile(f.guest, guest); err != nil {
-		return 0, fmt.Errorf("copying the archive worker: %w", err)
-	}
-	return info.Size(), nil
+	return nil
 }
 
 // shellQuote returns a word as a POSIX shell takes it.
