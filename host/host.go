@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
@@ -28,7 +26,7 @@ const drainLimit = 10 * time.Second
 type Host struct {
 	cfg     *config.Config
 	log     *slog.Logger
-	lock    *flock.Flock
+	unlock  func() error // of the state folder
 	state   *State
 	engine  *engine.Engine
 	handles *data.Handles
@@ -53,7 +51,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.state, err = OpenState(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	if h.lock, err = lockState(cfg.StateDir); err != nil {
+	if h.unlock, err = LockState(cfg.StateDir); err != nil {
 		return nil, err
 	}
 	h.router = command.NewRouter(log)
@@ -208,8 +206,8 @@ func (h *Host) Close() error {
 	if h.state != nil {
 		errs = append(errs, h.state.Close())
 	}
-	if h.lock != nil {
-		errs = append(errs, h.lock.Unlock()) // last: nobody else may open what is still in use
+	if h.unlock != nil {
+		errs = append(errs, h.unlock()) // last: nobody else may open what is still in use
 	}
 	return errors.Join(errs...)
 }

@@ -46,9 +46,10 @@ func hostID(dir string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// lockState makes this process the only host on a state folder. The lock goes
-// with the process, however it ends.
-func lockState(dir string) (*flock.Flock, error) {
+// LockState makes this process the only one that may run a host on a state
+// folder, which must exist, until unlock is called or the process ends, however
+// it ends. [New] does so by itself. Another holder is abi.Unavailable.
+func LockState(dir string) (unlock func() error, err error) {
 	lock := flock.New(filepath.Join(dir, "host.lock"))
 	ok, err := lock.TryLock()
 	if err != nil {
@@ -57,5 +58,5 @@ func lockState(dir string) (*flock.Flock, error) {
 	if !ok {
 		return nil, abi.Errorf(abi.Unavailable, "another host runs on the state folder %s: stop it, or give this one its own with --state-dir", dir)
 	}
-	return lock, nil
+	return lock.Unlock, nil
 }

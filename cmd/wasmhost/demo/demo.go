@@ -197,7 +197,7 @@ func suggest(r *report, f files, opts Options, task string) {
 		{"events --pattern archive:complete", "what it told at the end"},
 		{"config show", "what is set, and where"},
 		{"run", "serve workers, until ctrl-C; and meanwhile, in another terminal:"},
-		{fmt.Sprintf(`submit archive '{"collection":"%s","keep":%d}' --kind archive --wait`, collection, opts.Keep/2), "archive some more"},
+		{fmt.Sprintf(`submit archive '{"collection":"%s","keep":%d}' --wait`, collection, opts.Keep/2), "archive some more"},
 	} {
 		r.line("  %s %s", program, s.args)
 		r.line("      %s", s.what)

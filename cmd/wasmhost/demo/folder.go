@@ -7,7 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gofrs/flock"
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host"
 )
 
 // markerName is the file by which a folder is known to be the demo's.
@@ -79,16 +80,14 @@ func clearOwn(f files) error {
 		return err
 	}
 	if err == nil {
-		// The lock of package host.
-		lock := flock.New(filepath.Join(f.state, "host.lock"))
-		free, err := lock.TryLock()
-		if err != nil {
-			return fmt.Errorf("locking the host's state: %w", err)
-		}
-		if !free {
+		unlock, err := host.LockState(f.state)
+		if errors.Is(err, abi.Unavailable) {
 			return fmt.Errorf("a host is running on %s: stop it first, or choose another folder with --dir", f.dir)
 		}
-		defer lock.Unlock() //nolint:errcheck // closing the file at the end of the process unlocks it, too
+		if err != nil {
+			return err
+		}
+		defer unlock() //nolint:errcheck // the end of the process unlocks it, too
 	}
 	for _, entry := range entries {
 		if entry.Type().IsRegular() {

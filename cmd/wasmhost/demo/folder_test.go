@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gofrs/flock"
+	"github.com/wasmhost/wasmhost/host"
 )
 
 func put(t *testing.T, name, text string) {
@@ -89,11 +89,11 @@ func TestPrepareLeavesARunningHostAlone(t *testing.T) {
 	}
 	put(t, f.primary, "in use")
 	put(t, filepath.Join(f.state, "host.db"), "in use")
-	lock := flock.New(filepath.Join(f.state, "host.lock"))
-	if ok, err := lock.TryLock(); err != nil || !ok {
-		t.Fatal(ok, err)
+	unlock, err := host.LockState(f.state)
+	if err != nil {
+		t.Fatal(err)
 	}
-	defer lock.Unlock()
+	defer unlock()
 	if _, err := prepare(dir); err == nil || !strings.Contains(err.Error(), "a host is running") {
 		t.Errorf("got %v, want a refusal", err)
 	}
