@@ -53,6 +53,13 @@ func (q *Queue) Retry(ctx context.Context, id string) (*Record, error) {
 	if s := stateOf(job, time.Now()); s == Running || s == Completed {
 		return nil, abi.Errorf(abi.Conflict, "task %s is %s: only a task that failed, was cancelled or waits can be retried", id, s)
 	}
+	// A cancel tells the hosts by a row that they look for now and then. One
+	// that is still there is about the attempt before. A host that has read it
+	// already passes over it: see runner.detach.
+	if _, err := tx.ExecContext(ctx, `DELETE FROM river_notification WHERE topic = 'river_control'
+		AND json_extract(payload, '$.action') = 'cancel' AND json_extract(payload, '$.job_id') = ?`, n); err != nil {
+		return nil, taskError("retrying", id, err)
+	}
 	worker := job.Queue
 	if job, err = q.client.JobRetryTx(ctx, tx, n); err != nil {
 		if sqliteCode(err) == sqliteConstraint {
@@ -64,4 +71,16 @@ func (q *Queue) Retry(ctx context.Context, id string) (*Record, error) {
 		return nil, taskError("retrying", id, err)
 	}
 	return q.recordOf(ctx, job)
+}
+
+// cancelRequested says whether the current attempt at a task was cancelled. When
+// that cannot be found out it is taken for so: a person who cancels must not be
+// passed over.
+func (q *Queue) cancelRequested(ctx context.Context, id int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
+	var asked bool
+	err := q.db.QueryRowContext(ctx, `SELECT json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL
+		FROM river_job WHERE id = ?`, id).Scan(&asked)
+	return asked || err != nil
 }

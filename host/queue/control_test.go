@@ -68,6 +68,39 @@ func TestCancelRunning(t *testing.T) {
 	}
 }
 
+// A cancel is about the attempt that runs, not about one that a person begins
+// after it, however soon.
+func TestRetryRightAfterCancel(t *testing.T) {
+	t.Parallel()
+	q := open(t, newPath(t))
+	start(t, q, func(ctx context.Context, d Delivery) (json.RawMessage, error) {
+		if d.Attempt == 1 {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		select { // longer than the notification of the cancel takes
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(150 * time.Millisecond):
+			return nil, nil
+		}
+	})
+	for range 5 {
+		id := submit(t, q, Submission{})
+		awaitState(t, q, id, Running)
+		if _, err := q.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		awaitState(t, q, id, Cancelled)
+		if _, err := q.Retry(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if r := await(t, q, id, "ended", func(r Record) bool { return r.State.Finished() }); r.State != Completed {
+			t.Fatalf("the retried task is %s: %+v", r.State, r.Errors)
+		}
+	}
+}
+
 func TestCancelTooLate(t *testing.T) {
 	t.Parallel()
 	q := open(t, newPath(t))

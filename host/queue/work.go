@@ -225,8 +225,8 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel, release := r.detach(ctx, job.ID)
+	defer release()
 	r.q.runningMu.Lock()
 	r.q.running[job.ID] = cancel
 	r.q.runningMu.Unlock()
@@ -257,6 +257,36 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		r.q.cfg.Logger.Warn("completion of a task not written, trying again", "task", job.ID, "err", err)
 	}
 	return nil
+}
+
+// detach returns a context with the values, the deadline and the end of River's,
+// but that does not end by a cancel which was meant for an earlier attempt: River
+// learns of cancels by notifications, and one that comes late would end the
+// attempt that a person began since. release must be called at the end of the
+// run.
+func (r *runner) detach(parent context.Context, id int64) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
+	deadline, _ := parent.Deadline() // every worker has one: see Timeout
+	ctx, stopTimer := context.WithDeadline(context.WithoutCancel(parent), deadline)
+	ctx, cancel = context.WithCancelCause(ctx)
+	told := make(chan struct{})
+	stopTelling := context.AfterFunc(parent, func() {
+		defer close(told)
+		cause := context.Cause(parent)
+		switch {
+		case errors.Is(cause, context.DeadlineExceeded): // ctx has the same
+		case errors.Is(cause, river.ErrJobCancelledRemotely) && !r.q.cancelRequested(context.WithoutCancel(parent), id):
+			r.q.cfg.Logger.Info("a cancel of an earlier attempt is passed over", "task", id)
+		default:
+			cancel(cause)
+		}
+	})
+	return ctx, cancel, func() {
+		if !stopTelling() {
+			<-told
+		}
+		cancel(nil)
+		stopTimer()
+	}
 }
 
 // joined has the life of one context and the values of another.
