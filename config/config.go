@@ -81,6 +81,10 @@ type Worker struct {
 	Concurrency int `koanf:"concurrency"`
 	// MemoryMB is the most memory of one sandbox in MiB, 4 to 4096. Default 64.
 	MemoryMB int `koanf:"memory_mb"`
+	// Isolation is task, for a clean sandbox for every task, or worker, for
+	// sandboxes that keep their memory from one task of the worker to its next.
+	// Default task.
+	Isolation string `koanf:"isolation"`
 	// Deadline is the longest that one attempt of a task may take, 1ms to
 	// 24h. Default 10m.
 	Deadline time.Duration `koanf:"deadline"`
@@ -105,7 +109,7 @@ type Grants struct {
 // DefaultWorker returns what a worker that is not configured runs with: the
 // default of every key, and no grants.
 func DefaultWorker() Worker {
-	return Worker{Concurrency: 1, MemoryMB: 64, Deadline: 10 * time.Minute, MaxAttempts: 25}
+	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25}
 }
 
 // Worker returns what is configured for a worker, or [DefaultWorker].

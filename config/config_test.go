@@ -47,6 +47,7 @@ retention = "24h"
 [workers.archive]
 concurrency = 2
 memory_mb = 32
+isolation = "worker"
 deadline = "90s"
 max_attempts = 3
 handles = { source = "primary", dest = "archive" }
@@ -90,7 +91,7 @@ func TestLoadFile(t *testing.T) {
 		Queue:  Queue{Retention: 24 * time.Hour},
 		Workers: map[string]Worker{
 			"archive": {
-				Concurrency: 2, MemoryMB: 32, Deadline: 90 * time.Second, MaxAttempts: 3,
+				Concurrency: 2, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
 				Handles: map[string]string{"source": "primary", "dest": "archive"},
 				Grants: Grants{
 					Data:     map[string][]string{"primary": {"read", "delete"}, "archive": {"read"}},

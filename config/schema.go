@@ -114,6 +114,7 @@ func schema() *node {
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
+			"isolation":    text(worker.Isolation, "task", "worker"),
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),

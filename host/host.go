@@ -100,6 +100,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			cfg := h.cfg.Worker(e.Name)
 			module, err := h.engine.Compile(ctx, e.Name, file.Wasm, engine.ModuleConfig{
 				Sandboxes: cfg.Concurrency,
+				Isolation: engine.Isolation(cfg.Isolation),
 				Limits:    engine.Limits{MemoryBytes: uint64(cfg.MemoryMB) << 20},
 			})
 			switch {

@@ -13,12 +13,13 @@
 //
 // Life of a sandbox:
 //
-//	made ──► idle ──► running a task ──► idle …
-//	                        │
-//	                        └── trap, panic, out of memory, deadline, cancel ──► closed
+//	made ──► idle ──► running a task ──► closed
+//	           ▲            │
+//	           └────────────┴── with isolation per worker, if it returned
 //
 // A sandbox that trapped still answers calls, wrongly. So whatever ends a call
-// in any way but a return closes it.
+// in any way but a return (trap, panic, out of memory, deadline, cancel) closes
+// it, whatever the isolation.
 //
 // The task's context goes into every host call. When it ends, the host call
 // that is under way ends with it and the guest is stopped there. A guest that

@@ -192,9 +192,19 @@ func TestGuestErrorsKeepTheirCode(t *testing.T) {
 	}
 }
 
-func TestSandboxIsKeptAfterAReturnAndDroppedAfterATrap(t *testing.T) {
+func TestEachTaskFindsACleanSandbox(t *testing.T) {
 	t.Parallel()
 	m := newModule(t, ModuleConfig{})
+	for range 3 {
+		if got, err := run(t, m, &fakeEnv{}, "count", ""); got != "1" || err != nil {
+			t.Errorf("a task is number %s in its sandbox, %v", got, err)
+		}
+	}
+}
+
+func TestSandboxIsKeptAfterAReturnAndDroppedAfterATrap(t *testing.T) {
+	t.Parallel()
+	m := newModule(t, ModuleConfig{Isolation: PerWorker})
 	count := func() string {
 		got, err := run(t, m, &fakeEnv{}, "count", "")
 		if err != nil {
@@ -358,7 +368,7 @@ func TestPanicInTheHostBecomesInternalAndStaysThere(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	e := newEngine(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	m, err := e.Compile(t.Context(), "guest", guestWasm, ModuleConfig{})
+	m, err := e.Compile(t.Context(), "guest", guestWasm, ModuleConfig{Isolation: PerWorker})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -496,7 +506,7 @@ func TestWriteHandsOverTheGuestsBytes(t *testing.T) {
 func TestSandboxesAreNeverShared(t *testing.T) {
 	t.Parallel()
 	const limit = 3
-	m := newModule(t, ModuleConfig{Sandboxes: limit})
+	m := newModule(t, ModuleConfig{Sandboxes: limit, Isolation: PerWorker})
 	var mu sync.Mutex
 	inUse, most := map[*Sandbox]bool{}, 0
 	var wg sync.WaitGroup

@@ -28,7 +28,8 @@ type Sandbox struct {
 	memory   *memory
 	stdout   output
 	stderr   output
-	broken   bool
+	broken   bool // not to be used again
+	used     bool // ran a task
 	guest    guestContext
 	task     taskState
 	buf      []byte // the encoded task, kept for the next one
@@ -139,6 +140,7 @@ func goMemLimit(limit uint64) uint64 {
 // abi.DeadlineExceeded or abi.Cancelled when ctx ended it. After any end but a
 // return the sandbox is spent, and [Module.With] will not hand it out again.
 func (s *Sandbox) Run(ctx context.Context, task *abi.Task, env Env) (result []byte, usage Usage, err error) {
+	s.used = true
 	s.task = taskState{env: env, ctx: ctx}
 	s.guest.Context = ctx
 	start := time.Now()
