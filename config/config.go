@@ -88,6 +88,9 @@ type Worker struct {
 	// Deadline is the longest that one attempt of a task may take, 1ms to
 	// 24h. Default 10m.
 	Deadline time.Duration `koanf:"deadline"`
+	// Fuel is the most guest work of one attempt, in units of about one
+	// instruction, 0 to 1e15. 0 is no limit. Default 0.
+	Fuel int64 `koanf:"fuel"`
 	// MaxAttempts is how often a task is tried before it is given up, 1 to
 	// 1000. Default 25.
 	MaxAttempts int `koanf:"max_attempts"`

@@ -116,6 +116,7 @@ func schema() *node {
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
 			"isolation":    text(worker.Isolation, "task", "worker"),
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
+			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{

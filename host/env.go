@@ -70,7 +70,7 @@ func (e *env) bill(u engine.Usage) Bill {
 	return Bill{
 		WallMS: ms(u.Wall), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
 		RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten,
-		HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
+		Fuel: u.Fuel, HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
 	}
 }
 

@@ -101,7 +101,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			module, err := h.engine.Compile(ctx, e.Name, file.Wasm, engine.ModuleConfig{
 				Sandboxes: cfg.Concurrency,
 				Isolation: engine.Isolation(cfg.Isolation),
-				Limits:    engine.Limits{MemoryBytes: uint64(cfg.MemoryMB) << 20},
+				Limits:    engine.Limits{MemoryBytes: uint64(cfg.MemoryMB) << 20, Fuel: cfg.Fuel},
 			})
 			switch {
 			case ctx.Err() != nil:

@@ -245,7 +245,7 @@ func TestArchiveEndToEnd(t *testing.T) {
 		t.Errorf("result = %s", out.Result)
 	}
 	b := out.Bill
-	if b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 ||
+	if b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
 		b.WallMS <= 0 || b.GuestMS <= 0 || b.SQLMS <= 0 || b.GuestMS+b.SQLMS+b.HostMS > b.WallMS*1.01+1 {
 		t.Errorf("bill = %+v", b)
 	}
@@ -382,6 +382,19 @@ func TestOneFileUnderTwoHandles(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, w.dump(primary)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestFuelLimitOfAWorker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\nfuel = 500000", 1)
+	primary := w.open("primary.db")
+	w.fill(primary, 5000)
+	h, _ := w.start()
+	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+	if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, "fuel") {
+		t.Errorf("the task is %s: %+v", task.State, task.Errors)
 	}
 }
 

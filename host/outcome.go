@@ -20,6 +20,7 @@ type Bill struct {
 	RowsWritten     int64   `json:"rows_written"`      // inserted, updated or deleted
 	BytesRead       int64   `json:"bytes_read"`        // of rows, to the guest
 	BytesWritten    int64   `json:"bytes_written"`     // of rows, from the guest
+	Fuel            int64   `json:"fuel"`              // guest work, the same on every machine
 	HostCalls       int64   `json:"host_calls"`        //
 	Commands        int64   `json:"commands"`          //
 	PeakMemoryBytes uint64  `json:"peak_memory_bytes"` // of linear memory

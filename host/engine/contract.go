@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/engine/rewrite"
 )
 
 // signature is a function's type.
@@ -68,12 +69,8 @@ func (m *Module) checkContract() error {
 		from, name, _ := mem.Import()
 		return m.invalid("imports the memory %s.%s; a worker exports its own", clip(from), clip(name))
 	}
-	mem, ok := m.compiled.ExportedMemories()[abi.ExportMemory]
-	if !ok {
+	if _, ok := m.compiled.ExportedMemories()[abi.ExportMemory]; !ok {
 		return m.invalid("does not export its memory as %q", abi.ExportMemory)
-	}
-	if need := uint64(mem.Min()) * pageSize; need > m.limits.MemoryBytes {
-		return m.invalid("needs %d bytes of memory to start; its limit is %d", need, m.limits.MemoryBytes)
 	}
 	exports := m.compiled.ExportedFunctions()
 	for name, want := range requiredExports {
@@ -101,7 +98,9 @@ func (m *Module) invalid(format string, args ...any) error {
 func (e *Engine) modules() string {
 	var names []string
 	for name := range e.offered {
-		names = append(names, name)
+		if name != rewrite.TickModule { // only what is rewritten here may import it
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	return strings.Join(names, " and ")

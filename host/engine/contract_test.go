@@ -24,7 +24,7 @@ func TestModulesThatAreRefused(t *testing.T) {
 		"no work":          {change: func(m *wasmModule) { delete(m.exports, "wasmhost_work") }, want: "does not export wasmhost_work"},
 		"no memory":        {change: func(m *wasmModule) { m.memory = 0 }, want: "does not export its memory"},
 		"memory not shown": {change: func(m *wasmModule) { m.noExport = true }, want: "does not export its memory"},
-		"too much memory":  {change: func(m *wasmModule) { m.memory = 2000 }, want: "needs 131072000 bytes of memory"},
+		"too much memory":  {change: func(m *wasmModule) { m.memory = 2000 }, want: "2000 pages of memory are more than the limit of 1024"},
 		"work of wrong type": {change: func(m *wasmModule) {
 			m.funcs[1] = wasmFunc{params: one, results: []byte{typeI64}, body: []byte{0x42, 0}}
 		}, want: "exports wasmhost_work as (i32) -> (i64); its type must be (i32) -> (i32)"},

@@ -23,5 +23,8 @@
 //
 // The task's context goes into every host call. When it ends, the host call
 // that is under way ends with it and the guest is stopped there. A guest that
-// makes no host call is not stopped yet.
+// makes no host call is stopped as well: each module is rewritten when it is
+// loaded (package rewrite), so that it counts its own work, which is called fuel,
+// and calls the host each time a slice of it is used up. That tick looks at the
+// context and at the limit of fuel.
 package engine

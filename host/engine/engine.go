@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/engine/rewrite"
 )
 
 // Config configures an [Engine].
@@ -67,8 +68,13 @@ func New(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("instantiating %s: %w", abi.Module, err)
 	}
+	tick, err := instantiateTick(ctx, e.runtime)
+	if err != nil {
+		return nil, fmt.Errorf("instantiating %s: %w", rewrite.TickModule, err)
+	}
 	e.offered = map[string]map[string]api.FunctionDefinition{
 		abi.Module:                        contract.ExportedFunctionDefinitions(),
+		rewrite.TickModule:                tick.ExportedFunctionDefinitions(),
 		wasi_snapshot_preview1.ModuleName: e.runtime.Module(wasi_snapshot_preview1.ModuleName).ExportedFunctionDefinitions(),
 	}
 	return e, nil

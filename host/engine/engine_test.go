@@ -126,12 +126,16 @@ func run(t *testing.T, m *Module, env *fakeEnv, kind, arg string) (string, error
 	return runCtx(t.Context(), m, env, kind, arg)
 }
 
-func runCtx(ctx context.Context, m *Module, env *fakeEnv, kind, arg string) (string, error) {
+func textTask(kind, arg string) *abi.Task {
 	var w wire.Writer
 	w.String(arg)
+	return &abi.Task{ID: "1", Kind: kind, Payload: w.B, Attempt: 1}
+}
+
+func runCtx(ctx context.Context, m *Module, env *fakeEnv, kind, arg string) (string, error) {
 	var got []byte
 	err := m.With(ctx, func(s *Sandbox) (err error) {
-		got, _, err = s.Run(ctx, &abi.Task{ID: "1", Kind: kind, Payload: w.B, Attempt: 1}, env)
+		got, _, err = s.Run(ctx, textTask(kind, arg), env)
 		return err
 	})
 	return string(got), err

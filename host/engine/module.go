@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/engine/rewrite"
 )
 
 // Module is compiled guest code and the sandboxes made from it. It is safe for
@@ -40,6 +42,9 @@ const (
 	PerWorker Isolation = "worker"
 )
 
+// startLimit is how long a module may take to start when it is admitted.
+const startLimit = 10 * time.Second
+
 // ModuleConfig configures a [Module].
 type ModuleConfig struct {
 	Limits    Limits
@@ -57,10 +62,15 @@ func (e *Engine) Compile(ctx context.Context, name string, wasm []byte, cfg Modu
 	if err != nil {
 		return nil, err
 	}
+	starting, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
 	// One sandbox shows what the declarations cannot: that it links and starts.
 	// It is the first task's.
-	if err := m.With(ctx, func(*Sandbox) error { return nil }); err != nil {
+	if err := m.With(starting, func(*Sandbox) error { return nil }); err != nil {
 		_ = m.Close(context.WithoutCancel(ctx))
+		if ctx.Err() == nil && starting.Err() != nil {
+			return nil, m.invalid("did not start within %v", startLimit)
+		}
 		return nil, err
 	}
 	return m, nil
@@ -78,8 +88,16 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 			err = abi.Errorf(abi.InvalidModule, "module %s: the compiler gave up on it: %v", name, p)
 		}
 	}()
-	// A module is rewritten here, between the file and the compiler.
-	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), wasm)
+	limits := cfg.Limits.withDefaults()
+	metered, _, err := rewrite.Instrument(wasm, rewrite.Config{Limits: rewrite.Limits{
+		ModuleBytes:   int(e.cfg.MaxModuleBytes),
+		MemoryPages:   int(limits.MemoryBytes / pageSize),
+		TableElements: limits.TableElements,
+	}})
+	if err != nil {
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, abi.MessageOf(err))
+	}
+	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), metered)
 	if err != nil {
 		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %w", name, err)
 	}
@@ -87,7 +105,7 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		name:     name,
 		engine:   e,
 		compiled: compiled,
-		limits:   cfg.Limits.withDefaults(),
+		limits:   limits,
 		keep:     cfg.Isolation == PerWorker,
 		slots:    make(chan struct{}, max(cfg.Sandboxes, 1)),
 	}

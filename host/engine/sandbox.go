@@ -25,6 +25,7 @@ type Sandbox struct {
 	instance api.Module
 	input    api.Function
 	work     api.Function
+	counter  api.MutableGlobal // of fuel
 	memory   *memory
 	stdout   output
 	stderr   output
@@ -46,6 +47,7 @@ type taskState struct {
 	logLines int
 	panicked string // the last line of stderr that says why a Go guest died
 	usage    Usage
+	fuel     fuel
 }
 
 // Usage is what one task took of the engine.
@@ -57,6 +59,7 @@ type Usage struct {
 	BytesOut    int64  // from host to guest
 	PeakMemory  uint64 // bytes of linear memory, the sandbox's largest so far
 	CommandsRun int64
+	Fuel        int64 // the same for the same work on every machine
 }
 
 // guestContext is the context that guest calls run with: it brings the sandbox
@@ -101,9 +104,14 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		return s.memory
 	}))
 	s.instance, err = m.engine.runtime.InstantiateModule(withMemory, m.compiled, config)
-	if err != nil {
-		return nil, m.invalid("cannot be instantiated: %w", err)
+	if ctx.Err() != nil {
+		s.closeIfMade(ctx)
+		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: its start was stopped: %w", m.name, ctx.Err())
 	}
+	if err != nil {
+		return nil, m.invalid("cannot be instantiated: %s", s.whyTrapped(err))
+	}
+	s.counter = counterOf(s.instance)
 	s.input = s.instance.ExportedFunction(abi.ExportInput)
 	s.work = s.instance.ExportedFunction(abi.ExportWork)
 	if init := s.instance.ExportedFunction(abi.ExportInitialize); init != nil {
@@ -142,6 +150,7 @@ func goMemLimit(limit uint64) uint64 {
 func (s *Sandbox) Run(ctx context.Context, task *abi.Task, env Env) (result []byte, usage Usage, err error) {
 	s.used = true
 	s.task = taskState{env: env, ctx: ctx}
+	s.task.fuel.begin(s.counter, s.module.limits.Fuel)
 	s.guest.Context = ctx
 	start := time.Now()
 	code, err := s.call(task)
@@ -149,6 +158,7 @@ func (s *Sandbox) Run(ctx context.Context, task *abi.Task, env Env) (result []by
 	result, usage = s.task.result, s.task.usage
 	usage.Wall = time.Since(start)
 	usage.PeakMemory = s.memory.peak
+	usage.Fuel = s.task.fuel.used(s.counter)
 	if err != nil {
 		s.broken = true
 		result, err = nil, s.stopped(ctx, err)
@@ -198,6 +208,9 @@ func (s *Sandbox) finish(ctx context.Context) {
 func (s *Sandbox) stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return abi.Errorf(abi.CodeOf(ctx.Err()), "the guest was stopped: %w", ctx.Err())
+	}
+	if errors.Is(err, errFuel) {
+		return abi.Errorf(abi.LimitExceeded, "the guest was stopped: fuel: more than %d used (limit: fuel)", s.module.limits.Fuel)
 	}
 	return abi.Errorf(abi.Trap, "%s", s.whyTrapped(err))
 }
@@ -276,6 +289,12 @@ func (s *Sandbox) sleep(ns int64) {
 	case <-timer.C:
 	case <-s.task.ctx.Done():
 		panic(errStopped)
+	}
+}
+
+func (s *Sandbox) closeIfMade(ctx context.Context) {
+	if s.instance != nil {
+		s.close(context.WithoutCancel(ctx))
 	}
 }
 

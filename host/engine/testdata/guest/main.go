@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -144,6 +145,19 @@ func work(task abi.Task) abi.Code {
 			ptr, n := data(line)
 			log(uint32(abi.Info), ptr, n)
 		}
+	case "spin":
+		for i := 0; ; i++ {
+			if i < 0 {
+				break
+			}
+		}
+	case "count-to":
+		n, _ := strconv.Atoi(arg)
+		sum := 0
+		for i := range n {
+			sum += i
+		}
+		give([]byte(strconv.Itoa(sum)))
 	case "sleep":
 		time.Sleep(time.Hour)
 	case "clock":
