@@ -18,9 +18,25 @@ type output struct {
 	line    []byte
 }
 
-// Write never fails: a guest that prints too much is cut short, not stopped.
+// atOnce is how many bytes the guest has the host work through between two
+// looks at its deadline. One call can bring terabytes: each of its vectors may
+// be the guest's whole memory.
+const atOnce = 64 << 10
+
+// Write never fails: a guest that prints too much is cut short, and stopped only
+// with its task.
 func (o *output) Write(p []byte) (int, error) {
 	n := len(p)
+	for len(p) > 0 {
+		o.sandbox.stopIfOver()
+		part := p[:min(len(p), atOnce)]
+		o.print(part)
+		p = p[len(part):]
+	}
+	return n, nil
+}
+
+func (o *output) print(p []byte) {
 	most := o.sandbox.module.limits.LogLineBytes
 	for len(p) > 0 {
 		end := bytes.IndexByte(p, '\n')
@@ -37,7 +53,6 @@ func (o *output) Write(p []byte) (int, error) {
 		o.flush()
 		p = p[end+1:]
 	}
-	return n, nil
 }
 
 func (o *output) flush() {

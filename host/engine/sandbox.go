@@ -92,7 +92,7 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		WithEnv("GOMEMLIMIT", strconv.FormatUint(goMemLimit(m.limits.MemoryBytes), 10)).
 		WithStdout(&s.stdout).
 		WithStderr(&s.stderr).
-		WithRandSource(rand.Reader).
+		WithRandSource(random{s}).
 		WithSysWalltime().
 		WithSysNanotime().
 		WithNanosleep(s.sleep)
@@ -275,6 +275,14 @@ func (s *Sandbox) sleep(ns int64) {
 	case <-s.task.ctx.Done():
 		panic(errStopped)
 	}
+}
+
+// random gives the guest random bytes, no longer than its task may run.
+type random struct{ sandbox *Sandbox }
+
+func (r random) Read(p []byte) (int, error) {
+	r.sandbox.stopIfOver()
+	return rand.Read(p[:min(len(p), atOnce)])
 }
 
 func (s *Sandbox) close(ctx context.Context) {
