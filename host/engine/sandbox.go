@@ -101,7 +101,7 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 	}))
 	s.instance, err = m.engine.runtime.InstantiateModule(withMemory, m.compiled, config)
 	if err != nil {
-		return nil, m.invalid("cannot be instantiated: %w", err)
+		return nil, s.cannotStart(ctx, "cannot be instantiated", err)
 	}
 	s.input = s.instance.ExportedFunction(abi.ExportInput)
 	s.work = s.instance.ExportedFunction(abi.ExportWork)
@@ -111,14 +111,21 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		s.stderr.flush()
 		if err != nil {
 			s.close(context.WithoutCancel(ctx))
-			if ctx.Err() != nil {
-				return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: %s was stopped: %w", m.name, abi.ExportInitialize, ctx.Err())
-			}
-			return nil, m.invalid("%s failed: %s", abi.ExportInitialize, s.whyTrapped(err))
+			return nil, s.cannotStart(ctx, abi.ExportInitialize+" failed", err)
 		}
 	}
 	s.task = taskState{}
 	return s, nil
+}
+
+// cannotStart says why no sandbox could be made. The runtime's error is not
+// wrapped: a guest that exits with the right status would pass for the end of
+// a context.
+func (s *Sandbox) cannotStart(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: %s: it was stopped: %w", s.module.name, what, ctx.Err())
+	}
+	return s.module.invalid("%s: %s", what, s.whyTrapped(err))
 }
 
 // goMemLimit is what a Go guest's collector should keep below. Without it the
