@@ -65,7 +65,7 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 	// A module is rewritten here, between the file and the compiler.
 	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), wasm)
 	if err != nil {
-		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %w", name, err)
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, readable(err.Error(), maxText))
 	}
 	m = &Module{
 		name:     name,

@@ -86,15 +86,20 @@ func (s *Sandbox) sayDropped(ctx context.Context) {
 	}
 }
 
-// printable makes a guest's bytes safe for a terminal: valid UTF-8, no control
-// characters, at most n bytes.
-func printable(b []byte, n int) string {
-	s := string(b)
+// maxText is how many bytes of a text of the guest's making go into an error:
+// it is kept with the task, logged, and shown in terminals.
+const maxText = 4096
+
+// readable makes a guest's text safe for a terminal: valid UTF-8, no control
+// characters but the ends of lines, at most n bytes.
+func readable(s string, n int) string {
 	if len(s) > n {
 		s = s[:n] + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		switch {
+		case r == '\n':
+			return r
 		case r == '\t':
 			return ' '
 		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == utf8.RuneError:
@@ -102,4 +107,9 @@ func printable(b []byte, n int) string {
 		}
 		return r
 	}, s)
+}
+
+// printable is readable on one line.
+func printable(b []byte, n int) string {
+	return strings.ReplaceAll(readable(string(b[:min(len(b), n+1)]), n), "\n", "?")
 }

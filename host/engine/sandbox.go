@@ -226,7 +226,7 @@ func (s *Sandbox) whyTrapped(err error) string {
 	if len(lines) == 10 {
 		lines[9] = "\t…"
 	}
-	return strings.ToValidUTF8(strings.Join(lines, "\n"), "?")
+	return readable(strings.Join(lines, "\n"), maxText)
 }
 
 // LaterError is under the error of a task that asked to be run again later.
@@ -245,9 +245,9 @@ func guestError(ctx context.Context, code abi.Code, text []byte) error {
 	case len(text) == 0:
 		e.Message = "the worker gave no reason"
 	case err != nil:
-		e.Message = printable(text, 1024) // a guest that sent its text bare
+		e.Message = readable(string(text), 1024) // a guest that sent its text bare
 	default:
-		e.Message = strings.ToValidUTF8(e.Message, "?")
+		e.Message = readable(e.Message, maxText)
 	}
 	switch {
 	case code == abi.Later:
