@@ -64,6 +64,12 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 	}()
 	// A module is rewritten here, between the file and the compiler.
 	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), wasm)
+	if ctx.Err() != nil {
+		if err == nil {
+			_ = compiled.Close(context.WithoutCancel(ctx))
+		}
+		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "compiling module %s: %w", name, ctx.Err())
+	}
 	if err != nil {
 		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, readable(err.Error(), maxText))
 	}
