@@ -89,6 +89,9 @@ func (m *Module) checkContract() error {
 		if got := signatureOf(f); !got.equal(want) {
 			return m.invalid("exports %s as %s; its type must be %s", name, got, want)
 		}
+		if from, host, imported := f.Import(); imported {
+			return m.invalid("exports %s.%s as %s; it must be a function of its own", from, host, name)
+		}
 	}
 	for name, want := range optionalExports {
 		if f, ok := exports[name]; ok && !signatureOf(f).equal(want) {
