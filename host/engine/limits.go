@@ -4,6 +4,7 @@ package engine
 // a field means its default.
 type Limits struct {
 	MemoryBytes   uint64 // the guest's linear memory; default 64 MiB, at most 4 GiB
+	TableElements int    // of all tables of the module, 8 bytes each; default 1 Mi
 	RequestBytes  int    // one query, mutation head or command as sent; default 16 MiB
 	ResponseBytes int    // one answer that the host holds until it is read; default 64 MiB
 	ResultBytes   int    // what task_return takes; default 1 MiB
@@ -25,6 +26,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	l.MemoryBytes = min(l.MemoryBytes, 4<<30)
 	l.MemoryBytes -= l.MemoryBytes % pageSize
+	set(&l.TableElements, 1<<20)
 	set(&l.RequestBytes, 16<<20)
 	set(&l.ResponseBytes, 64<<20)
 	set(&l.ResultBytes, 1<<20)

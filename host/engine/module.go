@@ -63,6 +63,11 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		}
 	}()
 	// A module is rewritten here, between the file and the compiler.
+	limits := cfg.Limits.withDefaults()
+	wasm, err = boundTables(wasm, limits.TableElements)
+	if err != nil {
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: %s", name, abi.MessageOf(err))
+	}
 	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), wasm)
 	if ctx.Err() != nil {
 		if err == nil {
@@ -77,7 +82,7 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		name:     name,
 		engine:   e,
 		compiled: compiled,
-		limits:   cfg.Limits.withDefaults(),
+		limits:   limits,
 		slots:    make(chan struct{}, max(cfg.Sandboxes, 1)),
 	}
 	if err := m.checkContract(); err != nil {
