@@ -97,6 +97,11 @@ check-modules:
 	@$(GO) mod verify
 	@if [ -f bench/go.mod ]; then cd bench && $(GO) mod tidy -diff; fi
 
+.PHONY: spec
+spec: ## the WebAssembly specification's whole test suite, plain and metered; about a minute
+	$(say) 'the specification suite'
+	@WASMHOST_SPEC=all $(GO) test -run '^TestSpecSuite$$' -v -count=1 ./host/engine/rewrite | grep -v -e '^=== ' -e '--- PASS: TestSpecSuite/'
+
 .PHONY: bench
 bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 30m .

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/wasmhost/wasmhost/abi"
@@ -37,6 +38,22 @@ func request(what string, b []byte, field func(r *Reader, key string) (known boo
 		err = r.End()
 	}
 	return invalid(what, err)
+}
+
+// MaxValues is how many msgpack values a query or the head of a batch may be
+// made of, names and lists included. A value of one byte on the wire can take a
+// hundred in memory, so a bound on the bytes alone would not bound the host's
+// memory. Databases take fewer parameters in one statement.
+const MaxValues = 1 << 16
+
+// few refuses a request of more than MaxValues values before any of it is
+// decoded. What else is wrong with it the decoder says better.
+func few(what string, b []byte) error {
+	r := NewReader(b)
+	if errors.Is(r.skip(MaxValues), errMany) {
+		return abi.Errorf(abi.LimitExceeded, "%s: more than %d msgpack values", what, MaxValues)
+	}
+	return nil
 }
 
 func fields(what string, r *Reader, field func(r *Reader, key string) (bool, error)) error {

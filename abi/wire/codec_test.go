@@ -253,6 +253,41 @@ func TestErrorsNameTheField(t *testing.T) {
 	}
 }
 
+// A byte on the wire can be a hundred in memory: the number of values is bounded
+// before any of them is decoded.
+func TestRequestsOfTooManyValues(t *testing.T) {
+	t.Parallel()
+	list := func(n int, value string) string {
+		return string([]byte{0xdd, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + strings.Repeat(value, n)
+	}
+	for _, test := range []struct {
+		name, kind string
+		values     int // besides those of the list
+		in         func(n int) string
+	}{
+		{"columns", "query", 3, func(n int) string { return "\x81\xa7columns" + list(n, "\xa0") }},
+		{"after", "query", 3, func(n int) string { return "\x81\xa5after" + list(n, "\xc0") }},
+		{"mutations", "mutations", 1, func(n int) string { return list(n, "\x80") }},
+	} {
+		most := wire.MaxValues - test.values
+		if _, err := shapes[test.kind].read([]byte(test.in(most))); err != nil {
+			t.Errorf("%s, as many as may be: %v", test.name, err)
+		}
+		if _, err := shapes[test.kind].read([]byte(test.in(most + 1))); abi.CodeOf(err) != abi.LimitExceeded {
+			t.Errorf("%s, one more: %v", test.name, err)
+		}
+	}
+	// What travels as bytes or is not looked into does not count.
+	q := encoded(t, "query", abi.Query{Lookup: bytes.Repeat([]byte{0xc0}, wire.MaxValues+1)})
+	if _, err := shapes["query"].read(q); err != nil {
+		t.Error("lookup:", err)
+	}
+	params := "\x82\xa4name\xa1x\xa6params\x81\xa1a" + list(wire.MaxValues+1, "\xc0")
+	if _, err := shapes["request"].read([]byte(params)); err != nil {
+		t.Error("params:", err)
+	}
+}
+
 // A payload and params are not looked into and not copied.
 func TestOpaquePartsAreNotCopied(t *testing.T) {
 	t.Parallel()

@@ -46,9 +46,13 @@ func (w *Writer) mutation(m *abi.Mutation) {
 }
 
 // ReadMutations decodes the head of an atomic batch. Its errors are
-// abi.InvalidArgument and name the field.
+// abi.InvalidArgument and name the field, or abi.LimitExceeded beyond
+// [MaxValues].
 func ReadMutations(b []byte) ([]abi.Mutation, error) {
 	const what = "mutation"
+	if err := few(what, b); err != nil {
+		return nil, err
+	}
 	r := NewReader(b)
 	n, err := r.Array()
 	if err != nil {

@@ -105,9 +105,12 @@ func (w *Writer) query(q *abi.Query) error {
 
 // ReadQuery decodes what a guest sent to rows_open. Lookup is part of b;
 // everything else is a copy. Its errors are abi.InvalidArgument and name the
-// field.
+// field, or abi.LimitExceeded beyond [MaxValues].
 func ReadQuery(b []byte) (abi.Query, error) {
 	var q abi.Query
+	if err := few("query", b); err != nil {
+		return q, err
+	}
 	err := request("query", b, func(r *Reader, key string) (bool, error) {
 		switch key {
 		case "handle":

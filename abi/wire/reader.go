@@ -19,6 +19,7 @@ var (
 	ErrDepth     = errors.New("msgpack: nested too deeply")
 	ErrKey       = errors.New("msgpack: a map key that is no str")
 	ErrTrailing  = errors.New("msgpack: bytes behind the value")
+	errMany      = errors.New("msgpack: too many values")
 )
 
 // Kind is the type of a msgpack value.
@@ -305,14 +306,21 @@ func (r *Reader) container(fix, code16 byte, per uint64) (int, error) {
 }
 
 // Skip reads one value of any kind without looking into it.
-func (r *Reader) Skip() error {
+func (r *Reader) Skip() error { return r.skip(math.MaxInt) }
+
+// skip is Skip of a value that consists of most values at most.
+func (r *Reader) skip(most int) error {
 	start := r.off
+	count := 0
 	// Counting what is still owed instead of recursing makes nesting free: no
 	// depth of arrays can exhaust the stack.
 	for owed := uint64(1); owed > 0; owed-- {
 		more, err := r.skipOne()
 		if err == nil && owed-1+more > uint64(r.Len()) {
 			err = ErrTruncated // each of them takes a byte at least
+		}
+		if count++; err == nil && count > most {
+			err = errMany
 		}
 		if err != nil {
 			r.off = start

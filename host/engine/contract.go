@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -18,9 +19,13 @@ type signature struct {
 
 func (s signature) String() string {
 	names := func(types []api.ValueType) string {
-		list := make([]string, len(types))
-		for i, t := range types {
-			list[i] = api.ValueTypeName(t)
+		const most = 16 // a hostile type has thousands
+		var list []string
+		for _, t := range types[:min(len(types), most)] {
+			list = append(list, api.ValueTypeName(t))
+		}
+		if len(types) > most {
+			list = append(list, "…")
 		}
 		return "(" + strings.Join(list, ", ") + ")"
 	}
@@ -81,6 +86,9 @@ func (m *Module) checkContract() error {
 		if got := signatureOf(f); !got.equal(want) {
 			return m.invalid("exports %s as %s; its type must be %s", name, got, want)
 		}
+		if from, host, imported := f.Import(); imported {
+			return m.invalid("exports %s.%s as %s; it must be a function of its own", from, host, name)
+		}
 	}
 	for name, want := range optionalExports {
 		if f, ok := exports[name]; ok && !signatureOf(f).equal(want) {
@@ -91,7 +99,7 @@ func (m *Module) checkContract() error {
 }
 
 func (m *Module) invalid(format string, args ...any) error {
-	return abi.Errorf(abi.InvalidModule, "module "+m.name+": "+format, args...)
+	return abi.Errorf(abi.InvalidModule, "module %s: %s", m.name, readable(fmt.Sprintf(format, args...), maxText))
 }
 
 // modules lists what can be imported from.

@@ -301,14 +301,15 @@ func taskReturn(s *Sandbox, _ context.Context, stack []uint64) abi.Result {
 }
 
 // guestLog has no result: a line that cannot be read is passed over.
-func guestLog(ctx context.Context, _ api.Module, stack []uint64) {
+func guestLog(ctx context.Context, guest api.Module, stack []uint64) {
 	s := ctx.Value(sandboxKey{}).(*Sandbox)
 	s.stopIfOver()
 	s.task.usage.HostCalls++
 	// The limit is applied by logLine, which cuts; here it only keeps a huge
 	// length from being copied.
 	n := min(uint64(uint32(stack[2])), uint64(s.module.limits.LogLineBytes))
-	if line, ok := s.instance.Memory().Read(uint32(stack[1]), uint32(n)); ok {
+	// Not s.instance: a start function logs before there is one.
+	if line, ok := guest.Memory().Read(uint32(stack[1]), uint32(n)); ok {
 		s.logLine(abi.Level(uint32(stack[0])), line)
 	}
 }

@@ -3,12 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/engine/rewrite"
@@ -92,14 +90,21 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 	metered, _, err := rewrite.Instrument(wasm, rewrite.Config{Limits: rewrite.Limits{
 		ModuleBytes:   int(e.cfg.MaxModuleBytes),
 		MemoryPages:   int(limits.MemoryBytes / pageSize),
+		Tables:        maxTables,
 		TableElements: limits.TableElements,
 	}})
 	if err != nil {
-		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, abi.MessageOf(err))
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, readable(abi.MessageOf(err), maxText))
 	}
-	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), metered)
+	compiled, err := e.runtime.CompileModule(ctx, metered)
+	if ctx.Err() != nil {
+		if err == nil {
+			_ = compiled.Close(context.WithoutCancel(ctx))
+		}
+		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "compiling module %s: %w", name, ctx.Err())
+	}
 	if err != nil {
-		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %w", name, err)
+		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, readable(err.Error(), maxText))
 	}
 	m = &Module{
 		name:     name,

@@ -18,9 +18,25 @@ type output struct {
 	line    []byte
 }
 
-// Write never fails: a guest that prints too much is cut short, not stopped.
+// atOnce is how many bytes the guest has the host work through between two
+// looks at its deadline. One call can bring terabytes: each of its vectors may
+// be the guest's whole memory.
+const atOnce = 64 << 10
+
+// Write never fails: a guest that prints too much is cut short, and stopped only
+// with its task.
 func (o *output) Write(p []byte) (int, error) {
 	n := len(p)
+	for len(p) > 0 {
+		o.sandbox.stopIfOver()
+		part := p[:min(len(p), atOnce)]
+		o.print(part)
+		p = p[len(part):]
+	}
+	return n, nil
+}
+
+func (o *output) print(p []byte) {
 	most := o.sandbox.module.limits.LogLineBytes
 	for len(p) > 0 {
 		end := bytes.IndexByte(p, '\n')
@@ -37,7 +53,6 @@ func (o *output) Write(p []byte) (int, error) {
 		o.flush()
 		p = p[end+1:]
 	}
-	return n, nil
 }
 
 func (o *output) flush() {
@@ -71,15 +86,20 @@ func (s *Sandbox) sayDropped(ctx context.Context) {
 	}
 }
 
-// printable makes a guest's bytes safe for a terminal: valid UTF-8, no control
-// characters, at most n bytes.
-func printable(b []byte, n int) string {
-	s := string(b)
+// maxText is how many bytes of a text of the guest's making go into an error:
+// it is kept with the task, logged, and shown in terminals.
+const maxText = 4096
+
+// readable makes a guest's text safe for a terminal: valid UTF-8, no control
+// characters but the ends of lines, at most n bytes.
+func readable(s string, n int) string {
 	if len(s) > n {
 		s = s[:n] + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		switch {
+		case r == '\n':
+			return r
 		case r == '\t':
 			return ' '
 		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == utf8.RuneError:
@@ -87,4 +107,9 @@ func printable(b []byte, n int) string {
 		}
 		return r
 	}, s)
+}
+
+// printable is readable on one line.
+func printable(b []byte, n int) string {
+	return strings.ReplaceAll(readable(string(b[:min(len(b), n+1)]), n), "\n", "?")
 }

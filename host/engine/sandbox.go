@@ -96,7 +96,7 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		WithEnv("GOMEMLIMIT", strconv.FormatUint(goMemLimit(m.limits.MemoryBytes), 10)).
 		WithStdout(&s.stdout).
 		WithStderr(&s.stderr).
-		WithRandSource(rand.Reader).
+		WithRandSource(random{s}).
 		WithSysWalltime().
 		WithSysNanotime().
 		WithNanosleep(s.sleep)
@@ -104,12 +104,8 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		return s.memory
 	}))
 	s.instance, err = m.engine.runtime.InstantiateModule(withMemory, m.compiled, config)
-	if ctx.Err() != nil {
-		s.closeIfMade(ctx)
-		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: its start was stopped: %w", m.name, ctx.Err())
-	}
 	if err != nil {
-		return nil, m.invalid("cannot be instantiated: %s", s.whyTrapped(err))
+		return nil, s.cannotStart(ctx, "cannot be instantiated", err)
 	}
 	s.counter = counterOf(s.instance)
 	s.input = s.instance.ExportedFunction(abi.ExportInput)
@@ -120,14 +116,21 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		s.stderr.flush()
 		if err != nil {
 			s.close(context.WithoutCancel(ctx))
-			if ctx.Err() != nil {
-				return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: %s was stopped: %w", m.name, abi.ExportInitialize, ctx.Err())
-			}
-			return nil, m.invalid("%s failed: %s", abi.ExportInitialize, s.whyTrapped(err))
+			return nil, s.cannotStart(ctx, abi.ExportInitialize+" failed", err)
 		}
 	}
 	s.task = taskState{}
 	return s, nil
+}
+
+// cannotStart says why no sandbox could be made. The runtime's error is not
+// wrapped: a guest that exits with the right status would pass for the end of
+// a context.
+func (s *Sandbox) cannotStart(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: %s: it was stopped: %w", s.module.name, what, ctx.Err())
+	}
+	return s.module.invalid("%s: %s", what, s.whyTrapped(err))
 }
 
 // goMemLimit is what a Go guest's collector should keep below. Without it the
@@ -234,7 +237,7 @@ func (s *Sandbox) whyTrapped(err error) string {
 	if len(lines) == 10 {
 		lines[9] = "\t…"
 	}
-	return strings.ToValidUTF8(strings.Join(lines, "\n"), "?")
+	return readable(strings.Join(lines, "\n"), maxText)
 }
 
 // LaterError is under the error of a task that asked to be run again later.
@@ -253,9 +256,9 @@ func guestError(ctx context.Context, code abi.Code, text []byte) error {
 	case len(text) == 0:
 		e.Message = "the worker gave no reason"
 	case err != nil:
-		e.Message = printable(text, 1024) // a guest that sent its text bare
+		e.Message = readable(string(text), 1024) // a guest that sent its text bare
 	default:
-		e.Message = strings.ToValidUTF8(e.Message, "?")
+		e.Message = readable(e.Message, maxText)
 	}
 	switch {
 	case code == abi.Later:
@@ -292,10 +295,12 @@ func (s *Sandbox) sleep(ns int64) {
 	}
 }
 
-func (s *Sandbox) closeIfMade(ctx context.Context) {
-	if s.instance != nil {
-		s.close(context.WithoutCancel(ctx))
-	}
+// random gives the guest random bytes, no longer than its task may run.
+type random struct{ sandbox *Sandbox }
+
+func (r random) Read(p []byte) (int, error) {
+	r.sandbox.stopIfOver()
+	return rand.Read(p[:min(len(p), atOnce)])
 }
 
 func (s *Sandbox) close(ctx context.Context) {

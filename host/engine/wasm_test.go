@@ -1,5 +1,7 @@
 package engine
 
+import "slices"
+
 // Just enough of an assembler to make modules that no compiler would: each
 // section is given by its entries.
 
@@ -10,6 +12,7 @@ const (
 
 type wasmFunc struct {
 	params, results []byte
+	locals          []byte // the vector of groups, each a count and a type; nil for none
 	body            []byte // instructions without the final end
 }
 
@@ -60,6 +63,9 @@ func (m wasmModule) bytes() []byte {
 	for _, f := range m.funcs {
 		funcs = append(funcs, uleb(addType(f.params, f.results))...)
 		body := append([]byte{0}, f.body...)
+		if f.locals != nil {
+			body = append(slices.Clone(f.locals), f.body...)
+		}
 		code = append(code, vec(append(body, 0x0b))...)
 	}
 	for name, i := range m.exports {

@@ -80,6 +80,10 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, abi.Errorf(abi.InvalidModule, "%s: not a regular file", path)
 	}
+	tooLarge := abi.Errorf(abi.InvalidModule, "%s: more than the limit of %d bytes (engine.max_module_bytes)", path, limit)
+	if info.Size() > limit {
+		return nil, tooLarge
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading a worker: %w", err)
@@ -90,7 +94,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("reading a worker: %w", err)
 	}
 	if int64(len(b)) > limit {
-		return nil, abi.Errorf(abi.InvalidModule, "%s: more than the limit of %d bytes (engine.max_module_bytes)", path, limit)
+		return nil, tooLarge
 	}
 	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -87,6 +88,25 @@ func TestReadRefuses(t *testing.T) {
 	}
 	if _, err := Read(Entry{Name: "dir", File: t.TempDir()}, 1000); !errors.Is(err, abi.InvalidModule) {
 		t.Errorf("a folder: %v", err)
+	}
+}
+
+// A gigabyte of zeros is refused by its size, without a look inside.
+func TestReadRefusesAHugeFileUnread(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "huge.wasm")
+	write(t, path, "")
+	if err := os.Truncate(path, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := Read(Entry{Name: "huge", File: path}, 64<<20)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, abi.InvalidModule) || !strings.Contains(err.Error(), "more than the limit of 67108864 bytes") {
+		t.Errorf("got %v", err)
+	}
+	if spent := after.TotalAlloc - before.TotalAlloc; spent > 1<<20 {
+		t.Errorf("%d bytes were allocated for it", spent)
 	}
 }
 

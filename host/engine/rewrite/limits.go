@@ -7,14 +7,15 @@ import "github.com/wasmhost/wasmhost/abi"
 // text names the limit, and the function where there is one.
 type Limits struct {
 	ModuleBytes   int // the whole file; default 64 MiB, at most 1 GiB
-	Types         int // default 100 000
+	Types         int // default 10 000
 	Imports       int // default 10 000
 	Exports       int // default 10 000
 	Functions     int // imported ones included; default 200 000
 	FunctionBytes int // one body; default 4 MiB, at most 8 MiB
 	Params        int // parameters, and results, of one type; default 1000
 	Locals        int // of one function, its parameters included; default 50 000
-	Nesting       int // blocks within blocks of one function; default 50 000
+	Nesting       int // blocks within blocks of one function; default 10 000
+	Targets       int // of one br_table; default 50 000
 	Globals       int // imported ones included; default 100 000
 	Tables        int // imported ones included; default 100
 	TableElements int // of one table, at the start and after any growth; default 1 000 000
@@ -39,14 +40,15 @@ func (l Limits) withDefaults() Limits {
 	}
 	const most = 1 << 30
 	set(&l.ModuleBytes, 64<<20, maxModuleBytes)
-	set(&l.Types, 100_000, most)
+	set(&l.Types, 10_000, most)
 	set(&l.Imports, 10_000, most)
 	set(&l.Exports, 10_000, most)
 	set(&l.Functions, 200_000, most)
 	set(&l.FunctionBytes, 4<<20, maxFunctionBytes)
 	set(&l.Params, 1000, most)
 	set(&l.Locals, 50_000, most)
-	set(&l.Nesting, 50_000, most)
+	set(&l.Nesting, 10_000, most)
+	set(&l.Targets, 50_000, most)
 	set(&l.Globals, 100_000, most)
 	set(&l.Tables, 100, most)
 	set(&l.TableElements, 1_000_000, most)

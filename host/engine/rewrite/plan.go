@@ -13,10 +13,9 @@ type planner struct {
 	edits   []edit
 	current int32 // the point of the next instruction; none where the code is dead
 	locals  uint32
-	results uint32 // of the function
-	scratch bool   // a bulk operation needs a local
-	leaf    bool   // nothing in it runs for longer than its code is
-	static  int64  // what all instructions cost together
+	scratch bool  // a bulk operation needs a local
+	leaf    bool  // nothing in it runs for longer than its code is
+	static  int64 // what all instructions cost together
 }
 
 // edit is a change at a place of a function's code.
@@ -54,16 +53,7 @@ type frame struct {
 
 // function plans one body, which starts behind the declarations of the locals.
 func (p *planner) function(body []byte, t funcType, locals uint32) error {
-	p.r = reader{b: body}
-	p.frames, p.edits = p.frames[:0], p.edits[:0]
-	p.points.reset()
-	p.locals, p.results = locals, t.results
-	p.scratch, p.leaf, p.static = false, true, 0
-
-	p.current = p.point(0)
-	p.points.all[p.current].check = true
-	p.points.all[p.current].cost = costEntry(locals)
-	p.push(opBlock, t.results)
+	p.begin(body, t, locals)
 	for len(p.frames) > 0 && p.r.err == nil {
 		if err := p.instruction(); err != nil {
 			return err
@@ -80,6 +70,20 @@ func (p *planner) function(body []byte, t funcType, locals uint32) error {
 		p.points.all[0].check = false
 	}
 	return nil
+}
+
+// begin opens the body as a block.
+func (p *planner) begin(body []byte, t funcType, locals uint32) {
+	p.r = reader{b: body}
+	p.frames, p.edits = p.frames[:0], p.edits[:0]
+	p.points.reset()
+	p.locals = locals
+	p.scratch, p.leaf, p.static = false, true, 0
+
+	p.current = p.point(0)
+	p.points.all[p.current].check = true
+	p.points.all[p.current].cost = costEntry(locals)
+	p.push(opBlock, t.results)
 }
 
 // maxLeaf is the most that a function may cost altogether to go without a
@@ -195,7 +199,11 @@ func (p *planner) instruction() error {
 	case immLabel:
 		p.label(op, start, r.u32())
 	case immBrTable:
-		for n := r.count(1) + 1; n > 0 && r.err == nil; n-- {
+		targets := r.count(1)
+		if targets > p.m.limits.Targets {
+			return exceeded("targets of a branch", uint64(targets), p.m.limits.Targets)
+		}
+		for n := targets + 1; n > 0 && r.err == nil; n-- {
 			p.branch(p.target(r.u32()), none)
 		}
 		p.dead()

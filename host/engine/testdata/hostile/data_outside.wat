@@ -1,0 +1,7 @@
+;; Has data that its memory has no room for.
+(module
+  (memory (export "memory") 1)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32)
+    (i32.const 0))
+  (data (i32.const 65535) "xy"))

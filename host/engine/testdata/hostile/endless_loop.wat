@@ -1,0 +1,7 @@
+;; Never comes back and calls nobody.
+(module
+  (memory (export "memory") 1)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32)
+    (loop $l (br $l))
+    (i32.const 0)))

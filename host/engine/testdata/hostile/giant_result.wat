@@ -1,0 +1,12 @@
+;; Hands back a result of one byte more than is taken: limit_exceeded (11).
+(module
+  (import "wasmhost_v1" "task_return" (func $task_return (param i32 i32) (result i64)))
+  (memory (export "memory") 32)
+  ;; expect traps unless the result r has this code.
+  (func $expect (param $r i64) (param $code i32)
+    (if (i64.ne (i64.shr_u (local.get $r) (i64.const 32)) (i64.extend_i32_u (local.get $code)))
+      (then (unreachable))))
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32)
+    (call $expect (call $task_return (i32.const 0) (i32.const 1048577)) (i32.const 11))
+    (i32.const 0)))

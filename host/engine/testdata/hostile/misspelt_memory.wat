@@ -1,0 +1,6 @@
+;; Exports its memory as mem.
+(module
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32)
+    (i32.const 0))
+  (memory (export "mem") 1))

@@ -1,0 +1,5 @@
+;; Exports wasmhost_wrok.
+(module
+  (memory (export "memory") 1)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_wrok") (param i32) (result i32) (i32.const 0)))

@@ -1,0 +1,5 @@
+;; Has a memory that several threads may use.
+(module
+  (memory (export "memory") 1 1 shared)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32) (i32.const 0)))

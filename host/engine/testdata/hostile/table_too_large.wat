@@ -1,0 +1,7 @@
+;; Declares a table of a gigabyte.
+(module
+  (memory (export "memory") 1)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32)
+    (i32.const 0))
+  (table 134217728 funcref))

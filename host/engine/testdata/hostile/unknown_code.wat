@@ -1,0 +1,6 @@
+;; Ends with a code that nobody knows.
+(module
+  (memory (export "memory") 1)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i32) (result i32)
+    (i32.const -1)))

@@ -1,0 +1,5 @@
+;; wasmhost_work takes an i64.
+(module
+  (memory (export "memory") 1)
+  (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
+  (func (export "wasmhost_work") (param i64) (result i32) (i32.const 0)))
