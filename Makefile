@@ -100,7 +100,8 @@ check-modules:
 .PHONY: spec
 spec: ## the WebAssembly specification's whole test suite, plain and metered; about a minute
 	$(say) 'the specification suite'
-	@WASMHOST_SPEC=all $(GO) test -run '^TestSpecSuite$$' -v -count=1 ./host/engine/rewrite | grep -v -e '^=== ' -e '--- PASS: TestSpecSuite/'
+	@out=$$(WASMHOST_SPEC=all $(GO) test -run '^TestSpecSuite$$' -v -count=1 ./host/engine/rewrite 2>&1); code=$$?; \
+	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestSpecSuite/'; exit $$code
 
 .PHONY: bench
 bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second

@@ -1,7 +1,10 @@
 package rewrite
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -147,6 +150,9 @@ func TestExact(t *testing.T) {
 	} {
 		t.Run(guest.name, func(t *testing.T) {
 			t.Parallel()
+			if underRace && guest.name != "c" {
+				t.Skip("compiling megabytes takes minutes under the race detector, and starts no goroutine")
+			}
 			wasm := guest.wasm(t)
 			out, report, err := Instrument(wasm, Config{})
 			if err != nil {
@@ -167,5 +173,135 @@ func TestExact(t *testing.T) {
 			}
 			t.Logf("fuel: %v", want)
 		})
+	}
+}
+
+// program makes functions of random control flow: (i32) -> i32, with one local
+// that a random number lives in, and branches that depend on it.
+type program struct {
+	*rand.Rand
+	code  []byte
+	loops []bool // the open blocks, the function itself included
+}
+
+func (p *program) emit(parts ...[]byte) { p.code = append(p.code, cat(parts...)...) }
+
+// random leaves a number below n, a power of two, on the stack.
+func (p *program) random(n int32) {
+	p.emit(op(opLocalGet, 1), i32(1664525), op(0x6c), i32(1013904223), op(opI32Add, opLocalTee, 1), i32(16), op(opI32ShrU), i32(n-1), op(0x71))
+}
+
+// label is one that the function's own may not be: a branch there takes a value.
+func (p *program) label() byte { return byte(p.IntN(len(p.loops) - 1)) }
+
+func (p *program) statements(depth int) {
+	for range 1 + p.IntN(4) {
+		kind := p.IntN(12)
+		if depth > 5 && kind > 5 || len(p.loops) == 1 && kind >= 3 && kind <= 5 {
+			kind = 0
+		}
+		switch kind {
+		case 0, 1:
+			p.emit(bytes.Repeat(op(0x01), p.IntN(2)), i32(int32(p.IntN(1000))), op(0x1a))
+		case 2:
+			p.random(16)
+			p.emit(op(opIf, blockEmpty), op(opLocalGet, 1), op(opReturn, opEnd))
+		case 3:
+			p.random(2 << p.IntN(2))
+			p.emit(op(opBrIf, p.label()))
+		case 4:
+			p.random(4)
+			p.emit(op(opBrTable, 2, p.label(), p.label(), p.label()))
+			return
+		case 5:
+			p.emit(op(opBr, p.label()))
+			if p.IntN(2) == 0 {
+				p.emit(decArg)
+			}
+			return
+		case 6, 7, 8:
+			loop := kind == 6
+			p.emit(op(map[bool]byte{false: opBlock, true: opLoop}[loop], blockEmpty))
+			p.nested(loop, depth)
+			p.emit(op(opEnd))
+		default:
+			p.random(2)
+			p.emit(op(opIf, blockEmpty))
+			p.nested(false, depth)
+			if kind > 9 {
+				p.emit(op(opElse))
+				p.nested(false, depth)
+			}
+			p.emit(op(opEnd))
+		}
+	}
+}
+
+func (p *program) nested(loop bool, depth int) {
+	p.loops = append(p.loops, loop)
+	p.statements(depth + 1)
+	p.loops = p.loops[:len(p.loops)-1]
+}
+
+// TestExactGenerated holds the same as TestExact for control flow that no
+// compiler would make.
+func TestExactGenerated(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const limit = 100_000
+	ran, loops := 0, 0
+	seeds := uint64(3000)
+	if underRace {
+		seeds = 300
+	}
+	for seed := range seeds {
+		p := &program{Rand: rand.New(rand.NewPCG(seed, 1)), loops: []bool{false}}
+		p.statements(0)
+		p.emit(op(opLocalGet, 1))
+		wasm := wasm(sec(secType, typ(vI32, vI32)), sec(secFunction, u32(0)), sec(secExport, exp("f", kindFunc, 0)),
+			sec(secCode, bodyWith(op(1, 1, typeI32), p.code)))
+		out, report, err := Instrument(wasm, Config{})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if report.Checks > 1 {
+			loops++
+		}
+		x := newTester(t, wazero.NewRuntimeConfigInterpreter())
+		x.slice = 1000
+		x.tick = func(added int64, _ api.Module) {
+			if added > limit {
+				panic(errStop)
+			}
+		}
+		var got, results [2]int64
+		stopped := false
+		for i, wasm := range [][]byte{out, byInstruction(t, wasm)} {
+			x.ticks.Store(0)
+			m, err := x.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName(""))
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			result, err := m.ExportedFunction("f").Call(ctx, seed)
+			if stopped = errors.Is(err, errStop); stopped {
+				break
+			}
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			got[i], results[i] = x.used(m), int64(result[0])
+			_ = m.Close(ctx)
+		}
+		if stopped {
+			continue
+		}
+		ran++
+		if got[0] != got[1] || results[0] != results[1] {
+			t.Errorf("seed %d: %d units and %d, want %d and %d\n%x", seed, got[0], results[0], got[1], results[1], p.code)
+		}
+	}
+	t.Logf("%d programs ended, %d had loops", ran, loops)
+	if ran < int(seeds/3) || loops < int(seeds/10) {
+		t.Errorf("only %d programs ended, %d had loops", ran, loops)
 	}
 }

@@ -251,6 +251,8 @@ func TestStopped(t *testing.T) {
 		"2^33 calls":             chain(),
 		"memory.fill in a loop": one(nil, op(opLoop, blockEmpty), i32(0), i32(0), i32(65536), op(opMisc, miscMemoryFill, 0),
 			op(opBr, 0, opEnd, opUnreachable)),
+		"a loop that catches everything": one(nil, op(opLoop, blockEmpty, opBlock, blockEmpty, opTryTable, blockEmpty, 1, 2, 0),
+			op(opLoop, blockEmpty, opBr, 0, opEnd), op(opEnd, opEnd, opBr, 0, opEnd, opUnreachable)),
 		"a start function": cat(wasm(sec(secType, typ("", "")), sec(secFunction, u32(0)), raw(secStart, u32(0)),
 			sec(secCode, body(op(opLoop, blockEmpty, opBr, 0, opEnd))))),
 	}
@@ -258,7 +260,7 @@ func TestStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := context.Background()
-			x := newTester(t, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(specSuites[3].features))
+			x := newTester(t, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(specSuites[4].features))
 			const limit = 1_000_000
 			least := int64(0)
 			x.tick = func(added int64, m api.Module) {
