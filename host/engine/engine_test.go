@@ -250,7 +250,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	// Garbage does not count against the limit: the guest's collector knows it.
 	if got, err := run(t, m, &fakeEnv{}, "churn", ""); got != "done" {
-		t.Errorf("4000 MB of garbage with 6 MB live: %q, %v", got, err)
+		t.Errorf("600 MB of garbage with 6 MB live: %q, %v", got, err)
 	}
 }
 

@@ -130,7 +130,7 @@ func work(task abi.Task) abi.Code {
 		}
 	case "churn":
 		live := make([][]byte, 6)
-		for i := range 4000 {
+		for i := range 600 {
 			live[i%len(live)] = make([]byte, 1<<20)
 		}
 		give([]byte("done"))
