@@ -97,6 +97,33 @@ type Worker struct {
 	// Handles maps the worker's roles to handles: source = "primary".
 	Handles map[string]string `koanf:"handles"`
 	Grants  Grants            `koanf:"grants"`
+	Limits  Limits            `koanf:"limits"`
+}
+
+// Limits bound what one task of a worker can make the host hold or do. Reaching
+// one fails the call with limit_exceeded and the key's name.
+type Limits struct {
+	// OpenCursors is the most queries open at a time, 1 to 1000. Default 16.
+	OpenCursors int `koanf:"open_cursors"`
+	// RequestBytes is the most of one query, head of a write or command, 1 KiB
+	// to 1 GiB. Default 16777216 (16 MiB).
+	RequestBytes int `koanf:"request_bytes"`
+	// ResponseBytes is the most of one answer that is held until the guest
+	// reads it, and of the rows of one write, 1 KiB to 1 GiB. Default 67108864
+	// (64 MiB).
+	ResponseBytes int `koanf:"response_bytes"`
+	// ResultBytes is the most that a task may return, 1 to 1 MiB. Default
+	// 1048576 (1 MiB).
+	ResultBytes int `koanf:"result_bytes"`
+	// Commands is the most calls of commands, events included, 1 to 1e9.
+	// Default 1000000.
+	Commands int `koanf:"commands"`
+	// TransferBytes is the most bytes to and from the guest, rows, commands
+	// and all, 0 to 1e15. 0 is no limit. Default 0.
+	TransferBytes int64 `koanf:"transfer_bytes"`
+	// LogLines is the most lines of log, printed ones included, 1 to 1e6; more
+	// are dropped. Default 1000.
+	LogLines int `koanf:"log_lines"`
 }
 
 // Grants is what a worker may do. What is not granted is refused.
@@ -112,7 +139,11 @@ type Grants struct {
 // DefaultWorker returns what a worker that is not configured runs with: the
 // default of every key, and no grants.
 func DefaultWorker() Worker {
-	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25}
+	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
+		Limits: Limits{
+			OpenCursors: 16, RequestBytes: 16 << 20, ResponseBytes: 64 << 20, ResultBytes: 1 << 20,
+			Commands: 1_000_000, LogLines: 1000,
+		}}
 }
 
 // Worker returns what is configured for a worker, or [DefaultWorker].

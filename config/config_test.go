@@ -48,6 +48,7 @@ retention = "24h"
 concurrency = 2
 memory_mb = 32
 isolation = "worker"
+limits = { commands = 7 }
 deadline = "90s"
 max_attempts = 3
 handles = { source = "primary", dest = "archive" }
@@ -78,6 +79,8 @@ func TestLoadFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limits := DefaultWorker().Limits
+	limits.Commands = 7
 	idle := DefaultWorker()
 	want := &Config{
 		StateDir:   filepath.Join(dir, "state"),
@@ -98,6 +101,7 @@ func TestLoadFile(t *testing.T) {
 					Commands: []string{"events/emit", "config/get"},
 					Config:   []string{"archive.*"},
 				},
+				Limits: limits,
 			},
 			"idle": idle,
 		},

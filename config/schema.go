@@ -124,6 +124,15 @@ func schema() *node {
 				"commands": list(),
 				"config":   list(),
 			}),
+			"limits": table(map[string]*node{
+				"open_cursors":   number(int64(worker.Limits.OpenCursors), 1, 1000),
+				"request_bytes":  number(int64(worker.Limits.RequestBytes), 1<<10, 1<<30),
+				"response_bytes": number(int64(worker.Limits.ResponseBytes), 1<<10, 1<<30),
+				"result_bytes":   number(int64(worker.Limits.ResultBytes), 1, 1<<20),
+				"commands":       number(int64(worker.Limits.Commands), 1, 1e9),
+				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
+				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
+			}),
 		})),
 		"settings": {free: true},
 	})

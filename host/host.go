@@ -101,7 +101,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			module, err := h.engine.Compile(ctx, e.Name, file.Wasm, engine.ModuleConfig{
 				Sandboxes: cfg.Concurrency,
 				Isolation: engine.Isolation(cfg.Isolation),
-				Limits:    engine.Limits{MemoryBytes: uint64(cfg.MemoryMB) << 20, Fuel: cfg.Fuel},
+				Limits:    limitsOf(cfg),
 			})
 			switch {
 			case ctx.Err() != nil:
@@ -120,6 +120,16 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 		h.infos = append(h.infos, info)
 	}
 	return nil
+}
+
+// limitsOf is what the engine holds a worker to.
+func limitsOf(w config.Worker) engine.Limits {
+	return engine.Limits{
+		MemoryBytes: uint64(w.MemoryMB) << 20, Fuel: w.Fuel,
+		OpenCursors: w.Limits.OpenCursors, RequestBytes: w.Limits.RequestBytes, ResponseBytes: w.Limits.ResponseBytes,
+		ResultBytes: w.Limits.ResultBytes, Commands: w.Limits.Commands, TransferBytes: w.Limits.TransferBytes,
+		LogLines: w.Limits.LogLines,
+	}
 }
 
 // Run takes tasks until ctx ends, then lets the running ones finish for up to

@@ -79,6 +79,11 @@ func (s *Sandbox) guarded(name string, f hostFunc, stack []uint64) (res abi.Resu
 	if s.task.env == nil {
 		return s.fail(abi.Errorf(abi.NotGranted, "%s: no task is running", name))
 	}
+	// Not for what a guest needs to end well.
+	if u, most := &s.task.usage, s.module.limits.TransferBytes; most > 0 && u.BytesIn+u.BytesOut > most &&
+		name != abi.ImportPending && name != abi.ImportTaskReturn {
+		return s.fail(overLimit("transfer_bytes", "%s: the task has moved %d bytes, at most %d", name, u.BytesIn+u.BytesOut, most))
+	}
 	return f(s, s.task.ctx, stack)
 }
 
@@ -101,9 +106,9 @@ func (s *Sandbox) fail(err error) abi.Result {
 
 // view returns the guest's own bytes. They are the host's to read until the
 // host function returns.
-func (s *Sandbox) view(what string, ptr, n uint64, limit int) ([]byte, error) {
+func (s *Sandbox) view(what string, ptr, n uint64, name string, limit int) ([]byte, error) {
 	if n32 := uint32(n); uint64(n32) > uint64(limit) {
-		return nil, abi.Errorf(abi.LimitExceeded, "%s: %d bytes are more than the limit of %d", what, n32, limit)
+		return nil, overLimit(name, "%s: %d bytes, at most %d", what, n32, limit)
 	}
 	b, ok := s.instance.Memory().Read(uint32(ptr), uint32(n))
 	if !ok {
@@ -114,7 +119,7 @@ func (s *Sandbox) view(what string, ptr, n uint64, limit int) ([]byte, error) {
 
 // room is view for a buffer that the host writes to.
 func (s *Sandbox) room(ptr, n uint64) ([]byte, error) {
-	return s.view("buffer", ptr, n, math.MaxInt)
+	return s.view("buffer", ptr, n, "", math.MaxInt)
 }
 
 // answer copies an answer into the guest's buffer, or keeps it for pending.
@@ -128,20 +133,20 @@ func (s *Sandbox) answer(buf, b []byte) abi.Result {
 
 func (s *Sandbox) keep(b []byte) abi.Result {
 	if len(b) > s.module.limits.ResponseBytes {
-		return s.fail(abi.Errorf(abi.LimitExceeded, "an answer of %d bytes is more than the limit of %d", len(b), s.module.limits.ResponseBytes))
+		return s.fail(overLimit("response_bytes", "an answer of %d bytes, at most %d", len(b), s.module.limits.ResponseBytes))
 	}
 	s.task.pending = b
 	return abi.Pack(abi.BufferTooSmall, uint32(len(b)))
 }
 
 func rowsOpen(s *Sandbox, ctx context.Context, stack []uint64) abi.Result {
-	req, err := s.view("query", stack[0], stack[1], s.module.limits.RequestBytes)
+	req, err := s.view("query", stack[0], stack[1], "request_bytes", s.module.limits.RequestBytes)
 	if err != nil {
 		return s.fail(err)
 	}
 	s.task.usage.BytesIn += int64(len(req))
 	if s.task.open >= s.module.limits.OpenCursors {
-		return s.fail(abi.Errorf(abi.LimitExceeded, "%d cursors are open, which is the limit: close one", s.task.open))
+		return s.fail(overLimit("open_cursors", "%d cursors are open: close one", s.task.open))
 	}
 	q, err := wire.ReadQuery(req)
 	if err != nil {
@@ -190,7 +195,7 @@ func rowsNext(s *Sandbox, ctx context.Context, stack []uint64) abi.Result {
 		return s.fail(err)
 	}
 	if small.Size > s.module.limits.ResponseBytes {
-		return s.fail(abi.Errorf(abi.LimitExceeded, "a row of %d bytes is more than the limit of %d", small.Size, s.module.limits.ResponseBytes))
+		return s.fail(overLimit("response_bytes", "a row of %d bytes, at most %d", small.Size, s.module.limits.ResponseBytes))
 	}
 	b := make([]byte, small.Size)
 	if n, err = rows.Next(ctx, b); err != nil {
@@ -214,11 +219,11 @@ func rowsClose(s *Sandbox, _ context.Context, stack []uint64) abi.Result {
 }
 
 func rowsWrite(s *Sandbox, ctx context.Context, stack []uint64) abi.Result {
-	head, err := s.view("mutation", stack[0], stack[1], s.module.limits.RequestBytes)
+	head, err := s.view("mutation", stack[0], stack[1], "request_bytes", s.module.limits.RequestBytes)
 	if err != nil {
 		return s.fail(err)
 	}
-	rows, err := s.view("rows", stack[2], stack[3], s.module.limits.ResponseBytes)
+	rows, err := s.view("rows", stack[2], stack[3], "response_bytes", s.module.limits.ResponseBytes)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -243,7 +248,7 @@ func rowsWrite(s *Sandbox, ctx context.Context, stack []uint64) abi.Result {
 }
 
 func command(s *Sandbox, ctx context.Context, stack []uint64) abi.Result {
-	req, err := s.view("command", stack[0], stack[1], s.module.limits.RequestBytes)
+	req, err := s.view("command", stack[0], stack[1], "request_bytes", s.module.limits.RequestBytes)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -252,6 +257,9 @@ func command(s *Sandbox, ctx context.Context, stack []uint64) abi.Result {
 		return s.fail(err)
 	}
 	s.task.usage.BytesIn += int64(len(req))
+	if s.task.usage.CommandsRun >= int64(s.module.limits.Commands) {
+		return s.fail(overLimit("commands", "the task has called %d commands", s.task.usage.CommandsRun))
+	}
 	s.task.usage.CommandsRun++
 	r, err := wire.ReadRequest(req)
 	if err != nil {
@@ -291,7 +299,7 @@ func pending(s *Sandbox, _ context.Context, stack []uint64) abi.Result {
 }
 
 func taskReturn(s *Sandbox, _ context.Context, stack []uint64) abi.Result {
-	b, err := s.view("result", stack[0], stack[1], s.module.limits.ResultBytes)
+	b, err := s.view("result", stack[0], stack[1], "result_bytes", s.module.limits.ResultBytes)
 	if err != nil {
 		return s.fail(err)
 	}

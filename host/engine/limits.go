@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/wasmhost/wasmhost/abi"
+
 // Limits bound what one guest can make the host hold or do. The zero value of
 // a field means its default.
 type Limits struct {
@@ -10,8 +12,15 @@ type Limits struct {
 	ResponseBytes int    // one answer that the host holds until it is read; default 64 MiB
 	ResultBytes   int    // what task_return takes; default 1 MiB
 	OpenCursors   int    // default 16
+	Commands      int    // calls of the import command per task; default 1,000,000
+	TransferBytes int64  // per task, to and from the guest together; 0 for no limit
 	LogLines      int    // per task, printed output included; default 1000
 	LogLineBytes  int    // longer lines are cut; default 4096
+}
+
+// overLimit names a limit as the configuration does.
+func overLimit(name, format string, args ...any) error {
+	return abi.Errorf(abi.LimitExceeded, format+" (limit: "+name+")", args...)
 }
 
 // maxTables is how many tables a module may have. Compilers make one.
@@ -35,6 +44,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.ResponseBytes, 64<<20)
 	set(&l.ResultBytes, 1<<20)
 	set(&l.OpenCursors, 16)
+	set(&l.Commands, 1_000_000)
 	set(&l.LogLines, 1000)
 	set(&l.LogLineBytes, 4096)
 	return l

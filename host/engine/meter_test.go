@@ -103,3 +103,23 @@ func TestModuleThatLoopsAtItsStartIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestLimitsOfATask(t *testing.T) {
+	t.Parallel()
+	answer := func(n int) func(context.Context, *abi.Request) ([]byte, error) {
+		return func(context.Context, *abi.Request) ([]byte, error) { return make([]byte, n), nil }
+	}
+	for name, c := range map[string]struct {
+		limits  Limits
+		kind    string
+		command func(context.Context, *abi.Request) ([]byte, error)
+	}{
+		"commands":       {Limits{Commands: 3}, "call-until-refused", answer(1)},
+		"transfer_bytes": {Limits{TransferBytes: 10_000}, "call-until-refused", answer(1000)},
+	} {
+		got, err := run(t, newModule(t, ModuleConfig{Limits: c.limits}), &fakeEnv{command: c.command}, c.kind, "x")
+		if err != nil || !strings.HasPrefix(got, "limit_exceeded") || !strings.HasSuffix(got, "(limit: "+name+")") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}

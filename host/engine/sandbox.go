@@ -213,7 +213,7 @@ func (s *Sandbox) stopped(ctx context.Context, err error) error {
 		return abi.Errorf(abi.CodeOf(ctx.Err()), "the guest was stopped: %w", ctx.Err())
 	}
 	if errors.Is(err, errFuel) {
-		return abi.Errorf(abi.LimitExceeded, "the guest was stopped: fuel: more than %d used (limit: fuel)", s.module.limits.Fuel)
+		return overLimit("fuel", "the guest was stopped: it used more than %d units of fuel", s.module.limits.Fuel)
 	}
 	return abi.Errorf(abi.Trap, "%s", s.whyTrapped(err))
 }

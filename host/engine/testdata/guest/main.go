@@ -196,6 +196,15 @@ func work(task abi.Task) abi.Code {
 			ptr, size := data(buf)
 			command(req, n, ptr, size)
 		}
+	case "call-until-refused":
+		w.Request(&abi.Request{Name: arg})
+		req, n := data(w.B)
+		ptr, size := data(buf)
+		for {
+			if res := abi.Result(command(req, n, ptr, size)); res.Code() != abi.OK {
+				return say(res)
+			}
+		}
 	case "wild":
 		wild(arg)
 	case "cursors":
