@@ -15,7 +15,19 @@
 //
 //	made ──► idle ──► running a task ──► closed
 //	           ▲            │
-//	           └────────────┴── with isolation per worker, if it returned
+//	           └────────────┴── if it returned, and was reset or is kept
+//
+// With isolation per task a sandbox runs nothing but its own initialization
+// before its task. Most modules are initialized once, when they are compiled:
+// memory and globals are taken then, later sandboxes begin as copies of them,
+// and one that returned without growing its memory is reset in place to them.
+// On Linux memories are mapped, and a copy takes only the pages that are written
+// to; elsewhere the image is copied. [Module.Snapshot] tells of modules with
+// state that this does not bring back, such as tables that change: each of their
+// sandboxes initializes itself and serves one task.
+//
+// What initialization drew or read is therefore the same in all sandboxes of a
+// module: seeds, clocks. WASI's random_get is asked anew each time.
 //
 // A sandbox that trapped still answers calls, wrongly. So whatever ends a call
 // in any way but a return (trap, panic, out of memory, deadline, cancel) closes

@@ -61,7 +61,8 @@ func New(ctx context.Context, cfg Config) (_ *Engine, err error) {
 			_ = e.Close(context.WithoutCancel(ctx))
 		}
 	}()
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.runtime); err != nil {
+	wasi, err := instantiateWASI(ctx, e.runtime)
+	if err != nil {
 		return nil, fmt.Errorf("instantiating WASI: %w", err)
 	}
 	contract, err := instantiateImports(ctx, e.runtime)
@@ -75,7 +76,7 @@ func New(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e.offered = map[string]map[string]api.FunctionDefinition{
 		abi.Module:                        contract.ExportedFunctionDefinitions(),
 		rewrite.TickModule:                tick.ExportedFunctionDefinitions(),
-		wasi_snapshot_preview1.ModuleName: e.runtime.Module(wasi_snapshot_preview1.ModuleName).ExportedFunctionDefinitions(),
+		wasi_snapshot_preview1.ModuleName: wasi.ExportedFunctionDefinitions(),
 	}
 	return e, nil
 }

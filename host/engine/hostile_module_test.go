@@ -17,7 +17,7 @@ var hostileModules = []hostileGuest{
 	{name: "50000 locals", wasm: func() []byte { return manyLocals(50_000) }, compile: abi.InvalidModule, text: "50001 locals"},
 	{name: "49000 locals", wasm: func() []byte { return manyLocals(49_000) }, want: abi.Trap, text: "stack overflow"},
 	{name: "many functions", wasm: func() []byte {
-		if raced() {
+		if underRace {
 			return manyFunctions(5_000, false) // the detector makes the compiler twenty times slower
 		}
 		return manyFunctions(100_000, false)

@@ -280,12 +280,6 @@ func resident() int {
 	return kb << 10
 }
 
-// raced says whether the race detector is compiled in.
-func raced() bool {
-	info, _ := debug.ReadBuildInfo()
-	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
-
 // TestHostileGuests is not parallel: it looks at the memory of the process.
 func TestHostileGuests(t *testing.T) {
 	e := newEngine(t, Config{})
@@ -309,12 +303,12 @@ func TestHostileGuests(t *testing.T) {
 	const most = 64 << 20
 	grown := resident() - before
 	// Compiled code is unmapped by finalizers, some time after a collection.
-	for end := time.Now().Add(3 * time.Second); grown > most && !raced() && time.Now().Before(end); grown = resident() - before {
+	for end := time.Now().Add(3 * time.Second); grown > most && !underRace && time.Now().Before(end); grown = resident() - before {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Logf("the process holds %d MiB more than before", grown>>20)
 	// The race detector keeps memory of its own about every byte.
-	if grown > most && !raced() {
+	if grown > most && !underRace {
 		t.Errorf("that is more than %d MiB", most>>20)
 	}
 	t.Logf("p99 of a good guest's task: %v alone, %v beside the hostile ones", quiet, beside)

@@ -22,6 +22,10 @@ type Module struct {
 	keep     bool          // sandboxes are used for more than one task
 	slots    chan struct{} // one token for each sandbox that may be in use
 
+	initial  *rewrite.Initial // what starts a sandbox; nil when the module does all by itself
+	snapshot *snapshot        // nil when each sandbox starts anew
+	why      string           // there is no snapshot
+
 	mu     sync.Mutex
 	idle   []*Sandbox
 	closed bool
@@ -63,13 +67,16 @@ func (e *Engine) Compile(ctx context.Context, name string, wasm []byte, cfg Modu
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	// One sandbox shows what the declarations cannot: that it links and starts.
-	// It is the first task's.
-	if err := m.With(starting, func(*Sandbox) error { return nil }); err != nil {
+	// It, or one made from its snapshot, is the first task's.
+	if err := m.With(starting, func(s *Sandbox) error { return m.takeSnapshot(starting, s) }); err != nil {
 		_ = m.Close(context.WithoutCancel(ctx))
 		if ctx.Err() == nil && starting.Err() != nil {
 			return nil, m.invalid("did not start within %v", startLimit)
 		}
 		return nil, err
+	}
+	if ok, why := m.Snapshot(); !ok {
+		e.cfg.Logger.DebugContext(ctx, "no snapshot: each sandbox initializes itself", "module", name, "why", why)
 	}
 	return m, nil
 }
@@ -87,7 +94,8 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		}
 	}()
 	limits := cfg.Limits.withDefaults()
-	metered, _, err := rewrite.Instrument(wasm, rewrite.Config{Limits: rewrite.Limits{
+	keep := cfg.Isolation == PerWorker
+	metered, report, err := rewrite.Instrument(wasm, rewrite.Config{Snapshot: true, Limits: rewrite.Limits{
 		ModuleBytes:   int(e.cfg.MaxModuleBytes),
 		MemoryPages:   int(limits.MemoryBytes / pageSize),
 		Tables:        maxTables,
@@ -111,8 +119,13 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		engine:   e,
 		compiled: compiled,
 		limits:   limits,
-		keep:     cfg.Isolation == PerWorker,
+		keep:     keep,
+		initial:  report.Initial,
+		why:      string(report.Obstacle),
 		slots:    make(chan struct{}, max(cfg.Sandboxes, 1)),
+	}
+	if keep {
+		m.why = "its sandboxes are kept from task to task"
 	}
 	if err := m.checkContract(); err != nil {
 		_ = m.Close(context.WithoutCancel(ctx))
@@ -159,8 +172,9 @@ func (m *Module) giveBack(ctx context.Context, s *Sandbox) {
 	if s.task.env != nil {
 		s.broken = true
 	}
+	whole := !s.broken && (m.keep || !s.used || m.snapshot != nil && s.restore() == nil)
 	m.mu.Lock()
-	keep := !s.broken && !m.closed && (m.keep || !s.used)
+	keep := whole && !m.closed
 	if keep {
 		m.idle = append(m.idle, s)
 	}
@@ -179,6 +193,9 @@ func (m *Module) Close(ctx context.Context) error {
 	m.mu.Unlock()
 	for _, s := range idle {
 		s.close(ctx)
+	}
+	if m.snapshot != nil {
+		m.snapshot.image.close()
 	}
 	// The code stays mapped until the engine closes: a sandbox may still run it.
 	if len(m.slots) == 0 {

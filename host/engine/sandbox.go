@@ -16,6 +16,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/host/engine/rewrite"
 )
 
 // Sandbox is one instance of a module: memory of its own, one task at a time.
@@ -26,7 +27,8 @@ type Sandbox struct {
 	input    api.Function
 	work     api.Function
 	counter  api.MutableGlobal // of fuel
-	memory   *memory
+	memory   memory
+	globals  []api.MutableGlobal // those that a snapshot brings back
 	stdout   output
 	stderr   output
 	broken   bool // not to be used again
@@ -82,10 +84,24 @@ func (c *guestContext) Value(key any) any {
 // context is over.
 var errStopped = errors.New("the task's context is over")
 
-// newSandbox instantiates the module. This is the one place where a sandbox
-// is made.
+// newSandbox makes a sandbox from the snapshot, or starts one anew where there
+// is none. This is the one place where a sandbox is made.
 func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
-	s := &Sandbox{module: m, memory: newMemory(m.limits.MemoryBytes)}
+	s := &Sandbox{module: m}
+	var from *image
+	initial := uint64(m.compiled.ExportedMemories()[abi.ExportMemory].Min()) * pageSize
+	if m.snapshot != nil {
+		from = m.snapshot.image
+		initial = from.size
+	}
+	if s.memory, err = newMemory(m.limits.MemoryBytes, initial, from); err != nil {
+		return nil, abi.Errorf(abi.Unavailable, "module %s: no memory for a sandbox: %w", m.name, err)
+	}
+	defer func() {
+		if err != nil {
+			s.close(context.WithoutCancel(ctx))
+		}
+	}()
 	s.stdout = output{sandbox: s, level: abi.Info}
 	s.stderr = output{sandbox: s, level: abi.Warn}
 	s.task.ctx = ctx
@@ -104,18 +120,27 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 		return s.memory
 	}))
 	s.instance, err = m.engine.runtime.InstantiateModule(withMemory, m.compiled, config)
+	if err == nil {
+		err = s.findGlobals(m.globals())
+	}
+	if err == nil && m.snapshot == nil {
+		err = s.load()
+	}
 	if err != nil {
 		return nil, s.cannotStart(ctx, "cannot be instantiated", err)
 	}
 	s.counter = counterOf(s.instance)
 	s.input = s.instance.ExportedFunction(abi.ExportInput)
 	s.work = s.instance.ExportedFunction(abi.ExportWork)
-	if init := s.instance.ExportedFunction(abi.ExportInitialize); init != nil {
+	if m.snapshot != nil {
+		if err := s.begin(); err != nil {
+			return nil, abi.Errorf(abi.Internal, "module %s: restoring its snapshot: %w", m.name, err)
+		}
+	} else if init := s.instance.ExportedFunction(abi.ExportInitialize); init != nil {
 		err := init.CallWithStack(&s.guest, nil)
 		s.stdout.flush()
 		s.stderr.flush()
 		if err != nil {
-			s.close(context.WithoutCancel(ctx))
 			return nil, s.cannotStart(ctx, abi.ExportInitialize+" failed", err)
 		}
 	}
@@ -131,6 +156,32 @@ func (s *Sandbox) cannotStart(ctx context.Context, what string, err error) error
 		return abi.Errorf(abi.CodeOf(ctx.Err()), "module %s: %s: it was stopped: %w", s.module.name, what, ctx.Err())
 	}
 	return s.module.invalid("%s: %s", what, s.whyTrapped(err))
+}
+
+// globals is how many a snapshot has to bring back.
+func (m *Module) globals() int {
+	if m.initial == nil {
+		return 0
+	}
+	return m.initial.Globals
+}
+
+// load does what the runtime would have done when it made the instance, had the
+// module not been prepared for snapshots.
+func (s *Sandbox) load() error {
+	initial := s.module.initial
+	if initial == nil {
+		return nil
+	}
+	for i, d := range initial.Data {
+		if !s.instance.Memory().Write(d.Offset, d.Bytes) {
+			return fmt.Errorf("data segment %d: out of bounds memory access", i)
+		}
+	}
+	if initial.Start {
+		return s.instance.ExportedFunction(rewrite.StartName).CallWithStack(&s.guest, nil)
+	}
+	return nil
 }
 
 // goMemLimit is what a Go guest's collector should keep below. Without it the
@@ -160,7 +211,7 @@ func (s *Sandbox) Run(ctx context.Context, task *abi.Task, env Env) (result []by
 	s.finish(context.WithoutCancel(ctx))
 	result, usage = s.task.result, s.task.usage
 	usage.Wall = time.Since(start)
-	usage.PeakMemory = s.memory.peak
+	usage.PeakMemory = s.memory.peak()
 	usage.Fuel = s.task.fuel.used(s.counter)
 	if err != nil {
 		s.broken = true
@@ -304,5 +355,8 @@ func (r random) Read(p []byte) (int, error) {
 }
 
 func (s *Sandbox) close(ctx context.Context) {
-	_ = s.instance.Close(ctx) // it has no files whose closing could fail
+	if s.instance != nil {
+		_ = s.instance.Close(ctx) // it has no files whose closing could fail
+	}
+	s.memory.release()
 }

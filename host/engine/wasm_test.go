@@ -1,6 +1,9 @@
 package engine
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // Just enough of an assembler to make modules that no compiler would: each
 // section is given by its entries.
@@ -27,6 +30,9 @@ type wasmModule struct {
 	exports  map[string]int // name → index into funcs
 	memory   int            // minimum pages; 0 for no memory
 	noExport bool           // do not export the memory
+	globals  [][]byte       // type, mutability and initial value of each
+	start    int            // index into funcs; 0 for no start function
+	data     map[int]string // active segments, by offset
 }
 
 func uleb(n int) []byte {
@@ -36,6 +42,14 @@ func uleb(n int) []byte {
 		n >>= 7
 	}
 	return append(b, byte(n))
+}
+
+func sleb(n int) []byte {
+	var b []byte
+	for ; n >= 0x40 || n < -0x40; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n)&0x7f)
 }
 
 func vec(b []byte) []byte { return append(uleb(len(b)), b...) }
@@ -81,13 +95,24 @@ func (m wasmModule) bytes() []byte {
 			exported++
 		}
 	}
+	var data, start []byte
+	for offset, s := range m.data {
+		data = append(append(data, 0, 0x41), sleb(offset)...)
+		data = append(append(data, 0x0b), vec([]byte(s))...)
+	}
+	if m.start > 0 {
+		start = append([]byte{8}, vec(uleb(len(m.imports)+m.start))...)
+	}
 	b := []byte("\x00asm\x01\x00\x00\x00")
 	b = append(b, section(1, n, types)...)
 	b = append(b, section(2, len(m.imports), imports)...)
 	b = append(b, section(3, len(m.funcs), funcs)...)
 	b = append(b, section(5, min(m.memory, 1), memory)...)
+	b = append(b, section(6, len(m.globals), bytes.Join(m.globals, nil))...)
 	b = append(b, section(7, exported, exports)...)
+	b = append(b, start...)
 	b = append(b, section(10, len(m.funcs), code)...)
+	b = append(b, section(11, len(m.data), data)...)
 	return b
 }
 

@@ -68,6 +68,9 @@ type module struct {
 	imported [kinds]uint32 // how many of each kind are imported
 	total    [kinds]uint32 // how many there are, imported ones included
 	funcs    []uint32      // the type of each function that is not imported
+
+	obstacle     Obstacle // to snapshots
+	usesSegments bool     // code names a data segment
 }
 
 // funcType is what rewriting code needs of a type: how many values go in and

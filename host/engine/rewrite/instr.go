@@ -3,6 +3,10 @@ package rewrite
 // Value types and heap types, as they are encoded.
 const (
 	typeI32       = 0x7f
+	typeI64       = 0x7e
+	typeF32       = 0x7d
+	typeF64       = 0x7c
+	typeV128      = 0x7b
 	typeFuncref   = 0x70
 	typeExternref = 0x6f
 	typeExnref    = 0x69
@@ -38,6 +42,7 @@ const (
 	opLocalTee           = 0x22
 	opGlobalGet          = 0x23
 	opGlobalSet          = 0x24
+	opTableSet           = 0x26
 	opMemoryGrow         = 0x40
 	opI32Const           = 0x41
 	opI64Const           = 0x42
@@ -61,13 +66,15 @@ const (
 	blockEmpty = 0x40 // the block type without parameters and results
 )
 
-// The instructions behind opMisc whose work depends on an operand, which is
-// the topmost one.
+// The instructions behind opMisc. The work of all but the drops depends on an
+// operand, which is the topmost one.
 const (
 	miscMemoryInit = 0x08
+	miscDataDrop   = 0x09
 	miscMemoryCopy = 0x0a
 	miscMemoryFill = 0x0b
 	miscTableInit  = 0x0c
+	miscElemDrop   = 0x0d
 	miscTableCopy  = 0x0e
 	miscTableGrow  = 0x0f
 	miscTableFill  = 0x11
@@ -148,11 +155,11 @@ var plainOps = func() (t [256]imm) {
 var miscOps = func() (t [256]imm) {
 	fill(&t, immNone, 0x00, 0x07)
 	t[miscMemoryInit] = immDataMem
-	t[0x09] = immSegment
+	t[miscDataDrop] = immSegment
 	t[miscMemoryCopy] = immTwoZeros
 	t[miscMemoryFill] = immZero
 	t[miscTableInit] = immElemTable
-	t[0x0d] = immSegment
+	t[miscElemDrop] = immSegment
 	t[miscTableCopy] = immTwoTables
 	fill(&t, immTable, 0x0f, 0x11)
 	return t

@@ -38,6 +38,10 @@ func (m Meter) withDefaults() Meter {
 type Config struct {
 	Limits Limits
 	Meter  Meter
+
+	// Snapshot prepares the module for being restored from a snapshot, if
+	// nothing in it stands against that; see [Initial].
+	Snapshot bool
 }
 
 // Report says what Instrument did.
@@ -47,6 +51,9 @@ type Report struct {
 	Checks    int      // places that may call the tick
 	Bytes     int      // of the result
 	Dropped   []string // custom sections that the rewriting would have made lie
+
+	Initial  *Initial // of a module that was prepared for snapshots, else nil
+	Obstacle Obstacle // why it was not, although it was asked for
 }
 
 // Instrument returns wasm with metering; see the package's comment for what it
@@ -64,7 +71,7 @@ func Instrument(wasm []byte, cfg Config) ([]byte, Report, error) {
 		importModule: meter.ImportModule,
 		importName:   meter.ImportName,
 		counter:      meter.Counter,
-	})
+	}, cfg.Snapshot)
 	if err != nil {
 		return nil, Report{}, refusal(err)
 	}
@@ -74,8 +81,15 @@ func Instrument(wasm []byte, cfg Config) ([]byte, Report, error) {
 }
 
 // rewrite puts what is added into all sections.
-func (m *module) rewrite(a added) (Report, error) {
+func (m *module) rewrite(a added, snapshot bool) (Report, error) {
 	report := Report{Functions: len(m.funcs)}
+	var surveyed *layout
+	if snapshot {
+		var err error
+		if surveyed, err = m.survey(); err != nil {
+			return report, err
+		}
+	}
 	if err := m.extend(a); err != nil {
 		return report, err
 	}
@@ -90,6 +104,11 @@ func (m *module) rewrite(a added) (Report, error) {
 		return true
 	})
 	m.rewriteNames(a.shift(), &report)
+	if snapshot {
+		if report.Obstacle = m.obstacle; report.Obstacle == ObstacleNone {
+			report.Initial = m.detach(surveyed, a)
+		}
+	}
 	return report, nil
 }
 

@@ -105,7 +105,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.rewrite(added{"m", "tick", "fuel"}); err != nil {
+	if _, err := m.rewrite(added{"m", "tick", "fuel"}, false); err != nil {
 		t.Fatal(err)
 	}
 	const check = "2300 4100 4e 0440 05 1000 0b " // fuel >= 0, or call the tick
@@ -358,7 +358,7 @@ func TestIdentity(t *testing.T) {
 		for _, id := range []byte{secTable, secMemory} { // which would be bounded
 			m.remove(func(s section) bool { return s.id == id })
 		}
-		if _, err := m.rewrite(added{}); err != nil {
+		if _, err := m.rewrite(added{}, false); err != nil {
 			return nil, err
 		}
 		return m.encode(), nil

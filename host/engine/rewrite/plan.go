@@ -172,6 +172,7 @@ func (p *planner) instruction() error {
 	if what == immUnknown && r.err == nil {
 		return unknown(op, 0)
 	}
+	p.m.watch(op, sub)
 	if op < opMisc {
 		p.spend(costs[op])
 	} else {

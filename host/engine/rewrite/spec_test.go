@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +24,9 @@ import (
 )
 
 // The scripts of the WebAssembly specification's own test suite, as they are
-// in the runtime's module, run on plain modules and on metered ones. The plain
-// ones must do what the script says, the metered ones what the plain ones do.
+// in the runtime's module, run on plain modules, on metered ones, and on metered
+// ones that come from a snapshot of their start, where one can be taken. The
+// plain ones must do what the script says, the others what the plain ones do.
 //
 // By default some scripts run, on the compiler; with WASMHOST_SPEC=all (make
 // spec) all do, on the interpreter as well.
@@ -198,13 +200,26 @@ func trapOf(text string) string {
 type specRun struct {
 	t       *testing.T
 	dir     string
-	metered bool
+	form    specForm
 	runtime wazero.Runtime
 	modules map[string]api.Module
 	last    api.Module
 	lost    string // why the current module is missing
 	bytes   map[string][]byte
+	initial map[string]*Initial
+
+	restored  int              // modules that came from a snapshot
+	obstacles map[Obstacle]int // what kept the others from it
 }
+
+// specForm is what was done to the modules.
+type specForm int
+
+const (
+	specPlain specForm = iota
+	specMetered
+	specRestored
+)
 
 // The reasons that something may be left out for.
 const (
@@ -224,10 +239,11 @@ var specSkips = map[string]string{
 	"typed-function-references/ref:78":   skipNullRef,
 }
 
-func newSpecRun(t *testing.T, dir string, cfg wazero.RuntimeConfig, metered bool) *specRun {
+func newSpecRun(t *testing.T, dir string, cfg wazero.RuntimeConfig, form specForm) *specRun {
 	ctx := context.Background()
-	s := &specRun{t: t, dir: dir, metered: metered, runtime: wazero.NewRuntimeWithConfig(ctx, cfg),
-		modules: map[string]api.Module{}, bytes: map[string][]byte{}}
+	s := &specRun{t: t, dir: dir, form: form, runtime: wazero.NewRuntimeWithConfig(ctx, cfg),
+		modules: map[string]api.Module{}, bytes: map[string][]byte{},
+		initial: map[string]*Initial{}, obstacles: map[Obstacle]int{}}
 	_, err := s.runtime.NewHostModuleBuilder(TickModule).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, m api.Module, _ []uint64) {
 			counter(m).Set(1000)
@@ -275,8 +291,11 @@ func (s *specRun) instantiate(file, name string) (api.Module, string) {
 		if wasm, err = os.ReadFile(filepath.Join(s.dir, file)); err != nil {
 			s.t.Fatal(err)
 		}
-		if s.metered {
-			wasm, _, err = Instrument(wasm, Config{Limits: Limits{TableElements: 1 << 27}})
+		if s.form != specPlain {
+			var report Report
+			wasm, report, err = Instrument(wasm, Config{Limits: Limits{TableElements: 1 << 27}, Snapshot: s.form == specRestored})
+			s.initial[file] = report.Initial
+			s.obstacles[report.Obstacle]++
 			if err != nil {
 				if strings.Contains(err.Error(), "shared memory") {
 					return nil, "skip: " + skipShared
@@ -289,10 +308,56 @@ func (s *specRun) instantiate(file, name string) (api.Module, string) {
 		}
 		s.bytes[file] = wasm
 	}
-	m, err := s.runtime.InstantiateWithConfig(context.Background(), wasm, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+	made := func(name string) (api.Module, error) {
+		return s.runtime.InstantiateWithConfig(context.Background(), wasm, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+	}
+	if initial := s.initial[file]; initial != nil {
+		return s.restore(initial, name, made)
+	}
+	m, err := made(name)
 	if err != nil {
 		return nil, "refused"
 	}
+	return m, "ok"
+}
+
+// restore starts one instance by hand, and brings another to where that one is.
+func (s *specRun) restore(initial *Initial, name string, made func(string) (api.Module, error)) (api.Module, string) {
+	first, err := made("")
+	if err != nil {
+		return nil, "refused"
+	}
+	for _, d := range initial.Data {
+		if !first.Memory().Write(d.Offset, d.Bytes) {
+			return nil, "refused"
+		}
+	}
+	if initial.Start {
+		if _, err := first.ExportedFunction(StartName).Call(context.Background()); err != nil {
+			return nil, "refused"
+		}
+	}
+	m, err := made(name)
+	if err != nil {
+		s.t.Errorf("a second instance: %v", err)
+		return nil, "refused"
+	}
+	if from, to := first.Memory(), m.Memory(); !reflect.ValueOf(from).IsNil() {
+		to.Grow((from.Size() - to.Size()) >> 16)
+		if b, ok := from.Read(0, from.Size()); !ok || !to.Write(0, b) || to.Size() != from.Size() {
+			s.t.Errorf("a memory of %d bytes cannot be brought to one of %d", from.Size(), to.Size())
+		}
+	}
+	for i := range initial.Globals {
+		g := m.ExportedGlobal(GlobalName(i)).(api.MutableGlobal)
+		v := first.ExportedGlobal(GlobalName(i)).Get()
+		if kind := g.Type(); kind != api.ValueTypeI32 && kind != api.ValueTypeI64 && kind != api.ValueTypeF32 &&
+			kind != api.ValueTypeF64 && v != 0 {
+			continue // a reference: no snapshot is taken of such a module
+		}
+		g.Set(v)
+	}
+	s.restored++
 	return m, "ok"
 }
 
@@ -389,17 +454,19 @@ func specDir(t testing.TB) string {
 
 // specTally counts what was run, and why something was not.
 type specTally struct {
-	mu      sync.Mutex
-	scripts int
-	run     map[string]int
-	skipped map[string]int
+	mu        sync.Mutex
+	scripts   int
+	restored  int
+	obstacles map[Obstacle]int
+	run       map[string]int
+	skipped   map[string]int
 }
 
 func TestSpecSuite(t *testing.T) {
 	t.Parallel()
 	dir := specDir(t)
 	all := os.Getenv(specEnv) == "all"
-	tally := &specTally{run: map[string]int{}, skipped: map[string]int{}}
+	tally := &specTally{obstacles: map[Obstacle]int{}, run: map[string]int{}, skipped: map[string]int{}}
 	t.Run("scripts", func(t *testing.T) {
 		for _, suite := range specSuites {
 			scripts, err := filepath.Glob(filepath.Join(dir, suite.name, "testdata", "*.json"))
@@ -430,7 +497,13 @@ func TestSpecSuite(t *testing.T) {
 	for _, why := range slices.Sorted(maps.Keys(tally.skipped)) {
 		t.Logf("skipped: %s: %d", why, tally.skipped[why])
 	}
-	t.Logf("%d scripts", tally.scripts)
+	t.Logf("%d scripts; %d instances came from a snapshot", tally.scripts, tally.restored)
+	for _, o := range slices.Sorted(maps.Keys(tally.obstacles)) {
+		t.Logf("modules without a snapshot: %s: %d", o, tally.obstacles[o])
+	}
+	if tally.restored == 0 {
+		t.Error("no instance came from a snapshot")
+	}
 	if all && tally.run["assert_return"] < 100_000 {
 		t.Errorf("only %d assert_return were run", tally.run["assert_return"])
 	}
@@ -446,10 +519,12 @@ func runSpecScript(t *testing.T, path, name string, cfg wazero.RuntimeConfig, ta
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	plain := newSpecRun(t, filepath.Dir(path), cfg, false)
+	plain := newSpecRun(t, filepath.Dir(path), cfg, specPlain)
 	defer plain.runtime.Close(ctx)
-	metered := newSpecRun(t, filepath.Dir(path), cfg, true)
+	metered := newSpecRun(t, filepath.Dir(path), cfg, specMetered)
 	defer metered.runtime.Close(ctx)
+	restored := newSpecRun(t, filepath.Dir(path), cfg, specRestored)
+	defer restored.runtime.Close(ctx)
 	run, skipped := map[string]int{}, map[string]int{}
 	for i := range script.Commands {
 		c := &script.Commands[i]
@@ -459,6 +534,7 @@ func runSpecScript(t *testing.T, path, name string, cfg wazero.RuntimeConfig, ta
 		}
 		want, right := plain.command(c, registered)
 		got, _ := metered.command(c, registered)
+		again, _ := restored.command(c, registered)
 		why, skip := strings.CutPrefix(got, "skip: ")
 		if known := specSkips[fmt.Sprintf("%s:%d", name, c.Line)]; known != "" && got != want {
 			why, skip = known, true
@@ -474,10 +550,19 @@ func runSpecScript(t *testing.T, path, name string, cfg wazero.RuntimeConfig, ta
 		if got != want {
 			t.Errorf("line %d: %s %s:\n got %s\nwant %s", c.Line, c.Type, c.Action.Field, got, want)
 		}
+		if again != want {
+			t.Errorf("line %d: %s %s, from a snapshot:\n got %s\nwant %s", c.Line, c.Type, c.Action.Field, again, want)
+		}
 	}
 	tally.mu.Lock()
 	defer tally.mu.Unlock()
 	tally.scripts++
+	tally.restored += restored.restored
+	for o, n := range restored.obstacles {
+		if o != ObstacleNone {
+			tally.obstacles[o] += n
+		}
+	}
 	for k, n := range run {
 		tally.run[k] += n
 	}

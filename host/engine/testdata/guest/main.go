@@ -7,9 +7,11 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -166,6 +168,14 @@ func work(task abi.Task) abi.Code {
 		start := time.Now()
 		time.Sleep(2 * time.Millisecond)
 		give([]byte(fmt.Sprintf("%d %t %x", time.Now().Unix(), time.Since(start) >= 2*time.Millisecond, b)))
+	case "random":
+		give([]byte(rand.Text()))
+	case "random-math":
+		give([]byte(strconv.FormatUint(mathrand.Uint64(), 16)))
+	case "close-streams":
+		closes := func(fd int) bool { return syscall.Close(fd) == nil }
+		give([]byte(fmt.Sprint(closes(1), closes(2), closes(9))))
+		fmt.Println("still heard")
 	case "world":
 		_, files := os.ReadDir("/")
 		_, file := os.ReadFile("/etc/hostname")
