@@ -46,7 +46,7 @@ func snapshotOf(s *Sandbox) (*snapshot, error) {
 }
 
 // takeSnapshot makes m's later sandboxes begin where s is now, if they can. The
-// first of them is held against s, and kept as idle.
+// first of them is held against s, and kept as idle. Nobody else has m yet.
 func (m *Module) takeSnapshot(ctx context.Context, s *Sandbox) error {
 	if m.initial == nil || m.keep {
 		return nil
