@@ -17,6 +17,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
 
@@ -199,7 +200,7 @@ data = { primary = ["read"] }
 
 // run submits a task, waits for its end and returns its bill. What it cost is
 // in the bill, so waiting by a poll does not falsify it.
-func (s *server) run(tb testing.TB, worker, kind, payload string) host.Bill {
+func (s *server) run(tb testing.TB, worker, kind, payload string) metrics.Bill {
 	tb.Helper()
 	ctx := context.Background()
 	id, _, err := s.host.State().Submit(ctx, queue.Submission{Worker: worker, Kind: kind, Payload: json.RawMessage(payload), MaxAttempts: 1})
@@ -212,11 +213,11 @@ func (s *server) run(tb testing.TB, worker, kind, payload string) host.Bill {
 			tb.Fatal(err)
 		}
 		if task.State == queue.Completed {
-			var out host.Outcome
-			if err := json.Unmarshal(task.Result, &out); err != nil {
+			var bill metrics.Bill
+			if err := json.Unmarshal(task.Bill, &bill); err != nil {
 				tb.Fatal(err)
 			}
-			return out.Bill
+			return bill
 		}
 		if task.State.Finished() {
 			tb.Fatalf("task %s is %s: %+v", id, task.State, task.Errors)

@@ -17,6 +17,7 @@ type Config struct {
 	Data   Data   `koanf:"data"`
 	Engine Engine `koanf:"engine"`
 	Queue  Queue  `koanf:"queue"`
+	Web    Web    `koanf:"web"`
 
 	// Workers holds what is set and granted per worker, by the worker's name.
 	// A worker that is not listed runs with the defaults and without grants.
@@ -74,6 +75,13 @@ type Queue struct {
 	Retention time.Duration `koanf:"retention"`
 }
 
+// Web is what the host shows over HTTP.
+type Web struct {
+	// Listen is the host:port that metrics are served on, at /metrics, without
+	// authentication; an empty host is every interface. Default: not served.
+	Listen string `koanf:"listen"`
+}
+
 // Worker is what one worker may use.
 type Worker struct {
 	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
@@ -118,6 +126,13 @@ type Limits struct {
 	// Commands is the most calls of commands, events included, 1 to 1e9.
 	// Default 1000000.
 	Commands int `koanf:"commands"`
+	// Events is the most events that are emitted, 1 to 1e9. Default 100000.
+	Events int `koanf:"events"`
+	// Tasks is the most tasks that are submitted, 1 to 1e6. Default 1000.
+	Tasks int `koanf:"tasks"`
+	// NestedCalls is how many workers may wait for one another when the worker
+	// is called by one, 1 to 64. Default 8.
+	NestedCalls int `koanf:"nested_calls"`
 	// TransferBytes is the most bytes to and from the guest, rows, commands
 	// and all, 0 to 1e15. 0 is no limit. Default 0.
 	TransferBytes int64 `koanf:"transfer_bytes"`
@@ -142,7 +157,7 @@ func DefaultWorker() Worker {
 	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
 		Limits: Limits{
 			OpenCursors: 16, RequestBytes: 16 << 20, ResponseBytes: 64 << 20, ResultBytes: 1 << 20,
-			Commands: 1_000_000, LogLines: 1000,
+			Commands: 1_000_000, Events: 100_000, Tasks: 1000, NestedCalls: 8, LogLines: 1000,
 		}}
 }
 

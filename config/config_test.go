@@ -247,7 +247,7 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, queue, settings, state_dir, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
 			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -168,6 +169,10 @@ func (l *layer) parse(spec *leaf, value any) (any, bool) {
 		return s, slices.Contains(spec.oneOf, s)
 	case spec.name:
 		return s, abi.ValidName(s)
+	case spec.address:
+		_, port, err := net.SplitHostPort(s)
+		_, bad := strconv.ParseUint(port, 10, 16)
+		return s, err == nil && bad == nil
 	}
 	return s, true
 }

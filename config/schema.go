@@ -34,6 +34,7 @@ type leaf struct {
 	oneOf    []string // of a kindString and of the parts of a kindList
 	path     bool     // relative to where it was written
 	name     bool     // of the same form as the names in tables
+	address  bool     // host:port
 }
 
 // allowed says what a value must look like.
@@ -54,6 +55,8 @@ func (l *leaf) allowed() string {
 	switch {
 	case l.oneOf != nil:
 		return "one of " + strings.Join(l.oneOf, ", ")
+	case l.address:
+		return "an address, host:port, such as \"127.0.0.1:9464\""
 	case l.name:
 		return "a name: " + nameForm
 	}
@@ -72,6 +75,8 @@ func text(def string, oneOf ...string) *node {
 }
 
 func pathTo(def any) *node { return &node{leaf: &leaf{kind: kindString, def: def, path: true}} }
+
+func address() *node { return &node{leaf: &leaf{kind: kindString, address: true}} }
 
 func flag(def bool) *node { return &node{leaf: &leaf{kind: kindBool, def: def}} }
 
@@ -111,6 +116,9 @@ func schema() *node {
 		"queue": table(map[string]*node{
 			"retention": duration(168*time.Hour, time.Minute, 87600*time.Hour),
 		}),
+		"web": table(map[string]*node{
+			"listen": address(),
+		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
@@ -130,6 +138,9 @@ func schema() *node {
 				"response_bytes": number(int64(worker.Limits.ResponseBytes), 1<<10, 1<<30),
 				"result_bytes":   number(int64(worker.Limits.ResultBytes), 1, 1<<20),
 				"commands":       number(int64(worker.Limits.Commands), 1, 1e9),
+				"events":         number(int64(worker.Limits.Events), 1, 1e9),
+				"tasks":          number(int64(worker.Limits.Tasks), 1, 1e6),
+				"nested_calls":   number(int64(worker.Limits.NestedCalls), 1, 64),
 				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
 				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
 			}),

@@ -29,7 +29,7 @@ var uses = map[string][]string{
 	"config":   {"abi"},
 
 	"host": {"abi", "abi/wire", "config",
-		"host/command", "host/data", "host/data/sqlite", "host/engine", "host/queue", "host/worker"},
+		"host/command", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
 	"host/command":                   {"abi", "abi/wire"},
 	"host/data":                      {"abi", "abi/wire"},
 	"host/data/datatest":             {"abi", "abi/wire", "host/data"},
@@ -37,7 +37,9 @@ var uses = map[string][]string{
 	"host/data/sqlite/internal/lite": {},
 	"host/engine":                    {"abi", "abi/wire", "host/engine/rewrite"},
 	"host/engine/rewrite":            {"abi"},
+	"host/metrics":                   {},
 	"host/queue":                     {"abi", "abi/wire"},
+	"host/web":                       {"abi"},
 	"host/worker":                    {"abi", "abi/wire"},
 
 	"sdk":            {"abi", "abi/wire"},
@@ -46,8 +48,8 @@ var uses = map[string][]string{
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
-	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
-	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/watch"},
+	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch"},
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
 
@@ -74,6 +76,7 @@ var keptTo = []struct {
 	{"modernc.org/sqlite/lib", []string{"host/data/sqlite", "host/data/sqlite/internal/lite"}},
 	{"modernc.org/libc", []string{"host/data/sqlite/internal/lite"}},
 	{"github.com/riverqueue", []string{"host/queue"}},
+	{"github.com/prometheus", []string{"host/metrics"}},
 	{"github.com/knadh/koanf", []string{"config"}},
 	{"github.com/spf13/cobra", []string{"cmd/wasmhost"}},
 }

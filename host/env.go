@@ -10,6 +10,7 @@ import (
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
 
@@ -66,10 +67,11 @@ func (e *env) Log(ctx context.Context, level abi.Level, line string) {
 
 func (e *env) timeSQL(start time.Time) { e.sql += time.Since(start) }
 
-func (e *env) bill(u engine.Usage) Bill {
-	return Bill{
-		WallMS: ms(u.Wall), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
-		RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten,
+func (e *env) bill(u engine.Usage) metrics.Bill {
+	ms := metrics.Milliseconds
+	return metrics.Bill{
+		WallMS: ms(u.Wall), CPUMS: ms(u.CPU), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
+		RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten, BytesIn: u.BytesIn, BytesOut: u.BytesOut,
 		Fuel: u.Fuel, HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
 	}
 }

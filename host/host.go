@@ -14,13 +14,18 @@ import (
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
+	"github.com/wasmhost/wasmhost/host/web"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
 
 // drainLimit is how long running tasks may go on after a host was told to
 // stop. What has not ended by then is taken up again after the next start.
 const drainLimit = 10 * time.Second
+
+// webLimit is how long requests may go on after the last task.
+const webLimit = time.Second
 
 // Host serves the workers of one folder.
 type Host struct {
@@ -31,8 +36,10 @@ type Host struct {
 	engine  *engine.Engine
 	handles *data.Handles
 	router  *command.Router
+	metrics *metrics.Metrics
 	infos   []worker.Info
 	modules map[string]*engine.Module
+	web     *web.Server // nil unless it is configured, and while Run does not run
 	ready   chan struct{}
 }
 
@@ -42,7 +49,7 @@ type Host struct {
 //
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
-	h := &Host{cfg: cfg, log: log, modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, ready: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -97,12 +104,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 		info, file := h.state.inspect(e)
 		if file != nil {
 			start := time.Now()
-			cfg := h.cfg.Worker(e.Name)
-			module, err := h.engine.Compile(ctx, e.Name, file.Wasm, engine.ModuleConfig{
-				Sandboxes: cfg.Concurrency,
-				Isolation: engine.Isolation(cfg.Isolation),
-				Limits:    limitsOf(cfg),
-			})
+			module, err := h.compile(ctx, file)
 			switch {
 			case ctx.Err() != nil:
 				return fmt.Errorf("compiling worker %s: %w", e.Name, ctx.Err())
@@ -111,7 +113,11 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			default:
 				info.State = worker.Ready
 				h.modules[e.Name] = module
-				h.log.Info("worker ready", "worker", e.Name, "digest", info.Digest[:12], "bytes", info.Size, "took", time.Since(start).Round(time.Millisecond))
+				sandboxes := "snapshot"
+				if ok, why := module.Snapshot(); !ok {
+					sandboxes = "each started anew: " + why
+				}
+				h.log.Info("worker ready", "worker", e.Name, "digest", info.Digest[:12], "bytes", info.Size, "sandboxes", sandboxes, "took", time.Since(start).Round(time.Millisecond))
 			}
 		}
 		if info.State == worker.Refused {
@@ -122,13 +128,37 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 	return nil
 }
 
+// compile admits one worker's file, which passes its self-test if it has one.
+func (h *Host) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
+	cfg := h.cfg.Worker(file.Name)
+	mc := engine.ModuleConfig{
+		Sandboxes: cfg.Concurrency,
+		Isolation: engine.Isolation(cfg.Isolation),
+		Limits:    limitsOf(cfg),
+	}
+	if file.Manifest != nil && file.Manifest.SelfTest != nil {
+		test := file.Manifest.SelfTest
+		mc.SelfTest = &abi.Task{ID: "self-test", Kind: test.Kind, Attempt: 1, Handles: cfg.Handles}
+		if test.Payload != nil {
+			payload, err := json.Marshal(test.Payload)
+			if err == nil {
+				mc.SelfTest.Payload, err = payloadToWire(payload)
+			}
+			if err != nil {
+				return nil, abi.Errorf(abi.InvalidModule, "manifest: self_test: %w", err)
+			}
+		}
+	}
+	return h.engine.Compile(ctx, file.Name, file.Wasm, mc)
+}
+
 // limitsOf is what the engine holds a worker to.
 func limitsOf(w config.Worker) engine.Limits {
 	return engine.Limits{
 		MemoryBytes: uint64(w.MemoryMB) << 20, Fuel: w.Fuel,
 		OpenCursors: w.Limits.OpenCursors, RequestBytes: w.Limits.RequestBytes, ResponseBytes: w.Limits.ResponseBytes,
-		ResultBytes: w.Limits.ResultBytes, Commands: w.Limits.Commands, TransferBytes: w.Limits.TransferBytes,
-		LogLines: w.Limits.LogLines,
+		ResultBytes: w.Limits.ResultBytes, Commands: w.Limits.Commands, NestedCalls: w.Limits.NestedCalls,
+		TransferBytes: w.Limits.TransferBytes, LogLines: w.Limits.LogLines,
 	}
 }
 
@@ -141,6 +171,26 @@ func (h *Host) Run(ctx context.Context) error {
 		cfg := h.cfg.Worker(name)
 		workers[name] = queue.WorkerConfig{Concurrency: cfg.Concurrency, Deadline: cfg.Deadline, MaxAttempts: cfg.MaxAttempts}
 	}
+	if h.cfg.Web.Listen != "" {
+		var err error
+		if h.web, err = web.Start(ctx, h.cfg.Web.Listen, h.metrics.Handler(), h.log); err != nil {
+			return err
+		}
+		h.log.Info("serving metrics", "url", "http://"+h.web.Addr()+"/metrics")
+	}
+	err := h.serve(ctx, workers)
+	if h.web != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), webLimit)
+		defer cancel()
+		if werr := h.web.Stop(stop); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
+
+// serve runs the queue until ctx ends.
+func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
 	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
 		return fmt.Errorf("starting the queue: %w", err)
 	}
@@ -152,6 +202,15 @@ func (h *Host) Run(ctx context.Context) error {
 		return fmt.Errorf("stopping the queue: %w", err)
 	}
 	return nil
+}
+
+// WebAddr returns the address that metrics are served on, "" if they are not.
+// It can be called when [Host.Ready] is closed.
+func (h *Host) WebAddr() string {
+	if h.web == nil {
+		return ""
+	}
+	return h.web.Addr()
 }
 
 // runTask is one attempt at a task: a sandbox, the guest's work, its bill.
@@ -171,7 +230,7 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 		router:   h.router,
 		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
 			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,
-		}},
+		}, Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks})},
 		log: h.log.With("worker", d.Worker, "task", d.ID),
 	}
 	task := &abi.Task{
@@ -184,6 +243,11 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 		result, usage, err = s.Run(ctx, task, e)
 		return err
 	})
+	bill := e.bill(usage)
+	h.metrics.Ended(d.Worker, abi.CodeOf(err).String(), &bill)
+	if b, berr := json.Marshal(bill); berr == nil {
+		d.Bill(b)
+	}
 	var later *engine.LaterError
 	switch {
 	case errors.As(err, &later):
@@ -193,12 +257,12 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 		e.log.Warn("task failed", "attempt", d.Attempt, "error", err)
 		return nil, err
 	}
-	out := Outcome{Bill: e.bill(usage)}
-	if out.Result, err = resultToJSON(result); err != nil {
+	out, err := resultToJSON(result)
+	if err != nil {
 		return nil, err
 	}
 	e.log.Info("task completed", "attempt", d.Attempt, "took", usage.Wall.Round(time.Millisecond))
-	return json.Marshal(out)
+	return out, nil
 }
 
 // Close frees what New opened. Run must have returned.

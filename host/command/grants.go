@@ -41,6 +41,7 @@ type Caller struct {
 	Worker string // "" for the host itself
 	Task   string // the task that the call is part of, if any
 	Grants Grants
+	Budget *Budget // what is left to it; nil for no end
 
 	operator bool
 }
