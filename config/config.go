@@ -87,6 +87,9 @@ type Worker struct {
 	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
 	// Default 1.
 	Concurrency int `koanf:"concurrency"`
+	// Calls is how many calls of the commands that the worker provides run at a
+	// time, beside its tasks, 1 to 256. Default 4.
+	Calls int `koanf:"calls"`
 	// MemoryMB is the most memory of one sandbox in MiB, 4 to 4096. Default 64.
 	MemoryMB int `koanf:"memory_mb"`
 	// Isolation is task, for a clean sandbox for every task, or worker, for
@@ -149,12 +152,15 @@ type Grants struct {
 	Commands []string `koanf:"commands"`
 	// Config are keys below Settings, or patterns such as archive.*.
 	Config []string `koanf:"config"`
+	// Provides are the commands that the worker answers, for others and for
+	// itself: embedding/query.
+	Provides []string `koanf:"provides"`
 }
 
 // DefaultWorker returns what a worker that is not configured runs with: the
 // default of every key, and no grants.
 func DefaultWorker() Worker {
-	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
+	return Worker{Concurrency: 1, Calls: 4, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
 		Limits: Limits{
 			OpenCursors: 16, RequestBytes: 16 << 20, ResponseBytes: 64 << 20, ResultBytes: 1 << 20,
 			Commands: 1_000_000, Events: 100_000, Tasks: 1000, NestedCalls: 8, LogLines: 1000,

@@ -94,7 +94,7 @@ func TestLoadFile(t *testing.T) {
 		Queue:  Queue{Retention: 24 * time.Hour},
 		Workers: map[string]Worker{
 			"archive": {
-				Concurrency: 2, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
+				Concurrency: 2, Calls: 4, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
 				Handles: map[string]string{"source": "primary", "dest": "archive"},
 				Grants: Grants{
 					Data:     map[string][]string{"primary": {"read", "delete"}, "archive": {"read"}},

@@ -121,6 +121,7 @@ func schema() *node {
 		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
+			"calls":        number(int64(worker.Calls), 1, 256),
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
 			"isolation":    text(worker.Isolation, "task", "worker"),
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
@@ -131,6 +132,7 @@ func schema() *node {
 				"data":     named(list("read", "insert", "update", "delete")),
 				"commands": list(),
 				"config":   list(),
+				"provides": list(),
 			}),
 			"limits": table(map[string]*node{
 				"open_cursors":   number(int64(worker.Limits.OpenCursors), 1, 1000),

@@ -37,7 +37,7 @@ var uses = map[string][]string{
 	"host/data/sqlite/internal/lite": {},
 	"host/engine":                    {"abi", "abi/wire", "host/engine/rewrite"},
 	"host/engine/rewrite":            {"abi"},
-	"host/metrics":                   {},
+	"host/metrics":                   {"abi"},
 	"host/queue":                     {"abi", "abi/wire"},
 	"host/web":                       {"abi"},
 	"host/worker":                    {"abi", "abi/wire"},

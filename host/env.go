@@ -11,12 +11,11 @@ import (
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
-	"github.com/wasmhost/wasmhost/host/queue"
 )
 
-// env is everything that one run of one task can reach.
+// env is everything that one job can reach.
 type env struct {
-	delivery queue.Delivery
+	progress func(done, total int64)
 	data     *data.Access
 	router   *command.Router
 	caller   command.Caller
@@ -50,11 +49,12 @@ func (e *env) WriteRows(ctx context.Context, ms []abi.Mutation, rows []byte) ([]
 }
 
 func (e *env) Command(ctx context.Context, r *abi.Request) ([]byte, error) {
+	e.caller.Call++
 	return e.router.Execute(ctx, e.caller, r.Name, r.Params)
 }
 
 func (e *env) Progress(_ context.Context, done, total int64) error {
-	e.delivery.Progress(done, total)
+	e.progress(done, total)
 	return nil
 }
 

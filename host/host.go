@@ -62,6 +62,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 		return nil, err
 	}
 	h.router = command.NewRouter(log)
+	h.router.Observe(h.metrics.Called)
 	if err := command.RegisterBuiltins(h.router, command.Builtins{
 		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{cfg}, Tasks: h.state,
 	}); err != nil {
@@ -113,6 +114,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			default:
 				info.State = worker.Ready
 				h.modules[e.Name] = module
+				h.provide(e.Name, module)
 				sandboxes := "snapshot"
 				if ok, why := module.Snapshot(); !ok {
 					sandboxes = "each started anew: " + why
@@ -132,7 +134,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 func (h *Host) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
 	cfg := h.cfg.Worker(file.Name)
 	mc := engine.ModuleConfig{
-		Sandboxes: cfg.Concurrency,
+		Sandboxes: cfg.Concurrency + cfg.Calls,
 		Isolation: engine.Isolation(cfg.Isolation),
 		Limits:    limitsOf(cfg),
 	}
@@ -211,58 +213,6 @@ func (h *Host) WebAddr() string {
 		return ""
 	}
 	return h.web.Addr()
-}
-
-// runTask is one attempt at a task: a sandbox, the guest's work, its bill.
-func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, error) {
-	module, ok := h.modules[d.Worker]
-	if !ok {
-		return nil, abi.Errorf(abi.UnknownWorker, "no worker is named %q", d.Worker)
-	}
-	payload, err := payloadToWire(d.Payload)
-	if err != nil {
-		return nil, err
-	}
-	cfg := h.cfg.Worker(d.Worker)
-	e := &env{
-		delivery: d,
-		data:     h.handles.Access(cfg.Grants.Data),
-		router:   h.router,
-		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
-			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,
-		}, Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks})},
-		log: h.log.With("worker", d.Worker, "task", d.ID),
-	}
-	task := &abi.Task{
-		ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt,
-		DeadlineMS: d.Deadline.UnixMilli(), Handles: cfg.Handles,
-	}
-	var result []byte
-	var usage engine.Usage
-	err = module.With(ctx, func(s *engine.Sandbox) (err error) {
-		result, usage, err = s.Run(ctx, task, e)
-		return err
-	})
-	bill := e.bill(usage)
-	h.metrics.Ended(d.Worker, abi.CodeOf(err).String(), &bill)
-	if b, berr := json.Marshal(bill); berr == nil {
-		d.Bill(b)
-	}
-	var later *engine.LaterError
-	switch {
-	case errors.As(err, &later):
-		e.log.Info("task asks to be run later", "after", later.After, "reason", later.Message)
-		return nil, &queue.LaterError{After: later.After, Err: errors.New(later.Message)}
-	case err != nil:
-		e.log.Warn("task failed", "attempt", d.Attempt, "error", err)
-		return nil, err
-	}
-	out, err := resultToJSON(result)
-	if err != nil {
-		return nil, err
-	}
-	e.log.Info("task completed", "attempt", d.Attempt, "took", usage.Wall.Round(time.Millisecond))
-	return out, nil
 }
 
 // Close frees what New opened. Run must have returned.

@@ -475,7 +475,7 @@ func TestMetricsAreServed(t *testing.T) {
 	w.must(errors.Join(err, res.Body.Close()))
 	for _, want := range []string{
 		`wasmhost_task_attempts_total{code="ok",worker="archive"} 1`,
-		`wasmhost_task_rows_written_total{worker="archive"} 400`,
+		`wasmhost_worker_rows_written_total{worker="archive"} 400`,
 		`wasmhost_task_seconds_count{worker="archive"} 1`,
 	} {
 		if !strings.Contains(string(body), want+"\n") {

@@ -12,6 +12,10 @@
 //	session/set    -> into the sessions
 //	tasks/submit   -> into the queue
 //
+// Behind these come the commands that workers provide ([Router.Provide]): a
+// [Provider] gets the params as they came. A command that waits for itself, over
+// whatever others, is refused.
+//
 // # What a caller may do
 //
 // Nothing, unless it was granted: an empty [Grants] allows no command at all.
