@@ -80,6 +80,7 @@ type mappedMemory struct {
 	used  uint64 // can be touched
 	now   uint64 // the guest's
 	most  uint64
+	scan  pageScan
 }
 
 // mapMemory returns nil and no error where memory cannot be mapped at all.
@@ -156,7 +157,7 @@ func (m *mappedMemory) peak() uint64 { return m.most }
 // what is there then is the image again, and zeros behind it.
 func (m *mappedMemory) reset() error {
 	m.most = m.now
-	if m.from != nil && m.from.file.rewrite(m.space[:m.used]) {
+	if m.from != nil && m.from.file.rewrite(m.space[:m.used], &m.scan) {
 		return nil
 	}
 	return unix.Madvise(m.space[:m.used], unix.MADV_DONTNEED)

@@ -30,14 +30,18 @@ type scanArg struct {
 // pageRegion is struct page_region.
 type pageRegion struct{ start, end, categories uint64 }
 
-const (
-	maxOwnPages   = 128 // of a sandbox that waits for its next task: half a MiB
-	maxOwnRegions = 64
-)
+const maxOwnPages = 128 // of a sandbox that waits for its next task: half a MiB
+
+// pageScan is one question to the kernel and its answer, which it writes to an
+// address: so it must not be on a stack, which moves.
+type pageScan struct {
+	arg     scanArg
+	regions [64]pageRegion
+}
 
 // ownPages returns the pages of b that are not the file's that is mapped there.
 // It says false if they are too many, or cannot be told.
-func (f *imageFile) ownPages(b []byte, into *[maxOwnRegions]pageRegion) (own []pageRegion, ok bool) {
+func (f *imageFile) ownPages(b []byte, scan *pageScan) (own []pageRegion, ok bool) {
 	if f.pagemap == nil || len(b) == 0 {
 		return nil, false
 	}
@@ -46,24 +50,27 @@ func (f *imageFile) ownPages(b []byte, into *[maxOwnRegions]pageRegion) (own []p
 		return nil, false
 	}
 	start := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
-	arg := scanArg{
+	var pin runtime.Pinner
+	pin.Pin(scan)
+	defer pin.Unpin()
+	arg := &scan.arg
+	*arg = scanArg{
 		start: start, end: start + uint64(len(b)),
-		vec: uint64(uintptr(unsafe.Pointer(into))), vecLen: maxOwnRegions, maxPages: maxOwnPages + 1,
+		vec: uint64(uintptr(unsafe.Pointer(&scan.regions))), vecLen: uint64(len(scan.regions)), maxPages: maxOwnPages + 1,
 		// In them, and neither the file's nor zeros.
 		anyOf: pageIsPresent | pageIsSwapped, mask: pageIsFile | pageIsZero, inverted: pageIsFile | pageIsZero,
 	}
-	arg.size = uint64(unsafe.Sizeof(arg))
+	arg.size = uint64(unsafe.Sizeof(*arg))
 	var n uintptr
 	var errno unix.Errno
 	// Control keeps the file from being closed meanwhile.
 	err = conn.Control(func(fd uintptr) {
-		n, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, pagemapScan, uintptr(unsafe.Pointer(&arg)))
+		n, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, pagemapScan, uintptr(unsafe.Pointer(arg)))
 	})
-	runtime.KeepAlive(into)
-	if err != nil || errno != 0 || n > maxOwnRegions || arg.walkEnd != arg.end {
+	if err != nil || errno != 0 || n > uintptr(len(scan.regions)) || arg.walkEnd != arg.end {
 		return nil, false
 	}
-	own, pages := into[:n], uint64(0)
+	own, pages := scan.regions[:n], uint64(0)
 	for i := range own {
 		own[i].start -= start
 		own[i].end -= start
@@ -74,9 +81,8 @@ func (f *imageFile) ownPages(b []byte, into *[maxOwnRegions]pageRegion) (own []p
 
 // rewrite writes what the file has over the pages of b that are not the file's.
 // It says false if these are too many, or cannot be told.
-func (f *imageFile) rewrite(b []byte) bool {
-	var regions [maxOwnRegions]pageRegion
-	own, ok := f.ownPages(b, &regions)
+func (f *imageFile) rewrite(b []byte, scan *pageScan) bool {
+	own, ok := f.ownPages(b, scan)
 	for _, r := range own {
 		if !ok {
 			return false
