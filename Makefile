@@ -103,6 +103,12 @@ spec: ## the WebAssembly specification's whole test suite, plain and metered; ab
 	@out=$$(WASMHOST_SPEC=all $(GO) test -run '^TestSpecSuite$$' -v -count=1 ./host/engine/rewrite 2>&1); code=$$?; \
 	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestSpecSuite/'; exit $$code
 
+.PHONY: hostile
+hostile: ## every hostile guest: how it ends, and what it costs the host and a neighbour; some minutes
+	$(say) 'hostile guests'
+	@out=$$(WASMHOST_HOSTILE=report $(GO) test -run '^TestHostileReport$$' -v -count=1 -timeout 30m ./host/engine 2>&1); code=$$?; \
+	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestHostileReport/'; exit $$code
+
 .PHONY: bench
 bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 30m .
