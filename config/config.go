@@ -121,6 +121,9 @@ type Limits struct {
 	// TransferBytes is the most bytes to and from the guest, rows, commands
 	// and all, 0 to 1e15. 0 is no limit. Default 0.
 	TransferBytes int64 `koanf:"transfer_bytes"`
+	// Rows is the most rows read and written together, 0 to 1e15. 0 is no
+	// limit. Default 0.
+	Rows int64 `koanf:"rows"`
 	// LogLines is the most lines of log, printed ones included, 1 to 1e6; more
 	// are dropped. Default 1000.
 	LogLines int `koanf:"log_lines"`

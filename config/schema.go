@@ -131,6 +131,7 @@ func schema() *node {
 				"result_bytes":   number(int64(worker.Limits.ResultBytes), 1, 1<<20),
 				"commands":       number(int64(worker.Limits.Commands), 1, 1e9),
 				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
+				"rows":           number(worker.Limits.Rows, 0, 1e15),
 				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
 			}),
 		})),

@@ -69,7 +69,7 @@ func (e *env) timeSQL(start time.Time) { e.sql += time.Since(start) }
 func (e *env) bill(u engine.Usage) Bill {
 	return Bill{
 		WallMS: ms(u.Wall), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
-		RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten,
+		RowsRead: e.data.RowsRead(), RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten,
 		Fuel: u.Fuel, HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
 	}
 }

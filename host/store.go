@@ -91,12 +91,12 @@ func (s *lazyStore) get(ctx context.Context) (data.Store, error) {
 }
 
 // Open implements [data.Store].
-func (s *lazyStore) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
 	store, err := s.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, q)
+	return store.Open(ctx, q, scope)
 }
 
 // Write implements [data.Store].

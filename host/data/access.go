@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
 )
 
 // Grants say what a worker may do: for each handle some of the verbs "read",
@@ -36,9 +37,10 @@ func (h *Handles) Close() error {
 	return errors.Join(all...)
 }
 
-// Access returns the way to the stores for a worker with these grants. Without
-// any it leads nowhere.
-func (h *Handles) Access(g Grants) *Access {
+// Access returns the way to the stores for one task of a worker with these
+// grants. Without any it leads nowhere. rows is how many rows the task may read
+// and write in all, 0 for no limit.
+func (h *Handles) Access(g Grants, rows int64) *Access {
 	granted := make(map[string]map[string]bool, len(g))
 	for handle, verbs := range g {
 		granted[handle] = make(map[string]bool, len(verbs))
@@ -46,15 +48,20 @@ func (h *Handles) Access(g Grants) *Access {
 			granted[handle][verb] = true
 		}
 	}
-	return &Access{handles: h, granted: granted}
+	return &Access{handles: h, granted: granted, scope: &Scope{Budget: NewBudget(rows)}}
 }
 
-// Access checks every call of one worker against its grants. It is safe for
-// concurrent use.
+// Access checks every call of one task against the grants of its worker and
+// its budget of rows, see [Budget]. The budget is exact as long as the task
+// makes one call at a time.
 type Access struct {
 	handles *Handles
 	granted map[string]map[string]bool
+	scope   *Scope
 }
+
+// RowsRead returns how many rows the task was handed.
+func (a *Access) RowsRead() int64 { return a.scope.Budget.RowsRead() }
 
 // What a mutation needs, by verb.
 var needs = map[abi.Verb][]string{
@@ -71,7 +78,10 @@ func (a *Access) Open(ctx context.Context, q *abi.Query) (Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := store.Open(ctx, q)
+	if err := a.scope.Budget.Spent(); err != nil {
+		return nil, within(q.Handle, err)
+	}
+	c, err := store.Open(ctx, q, a.scope)
 	if err != nil {
 		return nil, within(q.Handle, err)
 	}
@@ -111,8 +121,31 @@ func (a *Access) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]a
 				i, Clip(m.Handle), Clip(ms[0].Handle))
 		}
 	}
+	if err := a.charge(ms, rows); err != nil {
+		return nil, within(ms[0].Handle, err)
+	}
 	results, err := store.Write(ctx, ms, rows)
 	return results, within(ms[0].Handle, err)
+}
+
+// charge counts the rows of a write. Of a batch that is not well-formed, which
+// the store refuses, it counts those up to there.
+func (a *Access) charge(ms []abi.Mutation, rows []byte) error {
+	if err := a.scope.Budget.Spent(); err != nil {
+		return err
+	}
+	batches, err := Split(ms, rows)
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	for _, b := range batches {
+		batch, _ := wire.OpenBatch(b)
+		for batch.Next() {
+			n++
+		}
+	}
+	return a.scope.Budget.Write(n)
 }
 
 // store returns the store behind a handle if the worker was granted verb on

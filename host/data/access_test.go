@@ -18,7 +18,7 @@ type fake struct {
 	err    error
 }
 
-func (f *fake) Open(context.Context, *abi.Query) (data.Cursor, error) {
+func (f *fake) Open(context.Context, *abi.Query, *data.Scope) (data.Cursor, error) {
 	f.calls++
 	return f, nil
 }
@@ -93,7 +93,7 @@ func TestAccess(t *testing.T) {
 			for _, name := range []string{"primary", "archive", "log", "notes", "secret"} {
 				stores[name] = &fake{}
 			}
-			err := test.call(data.NewHandles(stores).Access(grants))
+			err := test.call(data.NewHandles(stores).Access(grants, 0))
 			datatest.WantError(t, err, test.code, test.words...)
 			if err != nil && strings.Contains(err.Error(), "secret") && test.name != "handle not granted" {
 				t.Errorf("the error tells of a handle that was not granted: %v", err)
@@ -113,9 +113,9 @@ func TestAccessWithoutGrants(t *testing.T) {
 	t.Parallel()
 	h := data.NewHandles(map[string]data.Store{"primary": &fake{}})
 	for _, g := range []data.Grants{nil, {}, {"primary": nil}} {
-		_, err := h.Access(g).Open(context.Background(), &abi.Query{Handle: "primary"})
+		_, err := h.Access(g, 0).Open(context.Background(), &abi.Query{Handle: "primary"})
 		datatest.WantError(t, err, abi.NotGranted)
-		_, err = h.Access(g).Open(context.Background(), &abi.Query{Handle: "other"})
+		_, err = h.Access(g, 0).Open(context.Background(), &abi.Query{Handle: "other"})
 		datatest.WantError(t, err, abi.UnknownHandle, "no handle was granted")
 	}
 }
@@ -123,7 +123,7 @@ func TestAccessWithoutGrants(t *testing.T) {
 func TestAccessDoesNotFollowTheGrantsItWasMadeOf(t *testing.T) {
 	t.Parallel()
 	g := data.Grants{"primary": {"read"}}
-	a := data.NewHandles(map[string]data.Store{"primary": &fake{}}).Access(g)
+	a := data.NewHandles(map[string]data.Store{"primary": &fake{}}).Access(g, 0)
 	g["primary"][0] = "insert"
 	if _, err := a.Open(context.Background(), &abi.Query{Handle: "primary"}); err != nil {
 		t.Error(err)
@@ -135,7 +135,7 @@ func TestAccessDoesNotFollowTheGrantsItWasMadeOf(t *testing.T) {
 func TestAccessNamesTheHandleInErrors(t *testing.T) {
 	t.Parallel()
 	store := &fake{err: abi.Errorf(abi.Conflict, "row 3")}
-	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": {"read", "insert"}})
+	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": {"read", "insert"}}, 0)
 	_, err := a.Write(context.Background(), []abi.Mutation{{Handle: "primary", Verb: abi.Insert}}, nil)
 	if want := `conflict: handle "primary": row 3`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -164,4 +164,40 @@ func TestHandlesClose(t *testing.T) {
 	if a.closed != 1 || b.closed != 1 {
 		t.Errorf("closed %d and %d times", a.closed, b.closed)
 	}
+}
+
+// A write that the budget does not cover must not reach the store, and one
+// that it covers is counted even if the store refuses it.
+func TestAccessCountsRowsBeforeTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	store := &fake{}
+	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": {"read", "insert"}}, 5)
+	one := datatest.Batch([]string{"id"}, []any{int64(1)})
+	two := datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(2)})
+	m := abi.Mutation{Handle: "primary", Verb: abi.Insert}
+	sized := m
+	sized.Size = int64(len(two))
+	for i, step := range []struct {
+		ms    []abi.Mutation
+		rows  []byte
+		fails error // of the store
+		code  abi.Code
+		calls int
+	}{
+		{[]abi.Mutation{sized, m}, append(two[:len(two):len(two)], one...), nil, abi.OK, 1},
+		{[]abi.Mutation{sized, m}, append(two[:len(two):len(two)], one...), nil, abi.LimitExceeded, 1}, // three more, two are left
+		{[]abi.Mutation{m}, one, abi.Errorf(abi.Conflict, "exists"), abi.Conflict, 2},
+		{[]abi.Mutation{m}, append(one[:len(one):len(one)], 0xc1), abi.Errorf(abi.InvalidArgument, "garbage"), abi.InvalidArgument, 3}, // its one row counts
+		{[]abi.Mutation{m}, one, nil, abi.LimitExceeded, 3},
+		{[]abi.Mutation{m}, nil, nil, abi.LimitExceeded, 3},
+	} {
+		store.err = step.fails
+		_, err := a.Write(context.Background(), step.ms, step.rows)
+		datatest.WantError(t, err, step.code)
+		if store.calls != step.calls {
+			t.Errorf("step %d: %d calls reached the store, want %d", i, store.calls, step.calls)
+		}
+	}
+	_, err := a.Open(context.Background(), &abi.Query{Handle: "primary"})
+	datatest.WantError(t, err, abi.LimitExceeded, `handle "primary"`, "read 0 and written 5 rows, at most 5", "(limit: rows)")
 }

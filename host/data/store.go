@@ -12,8 +12,10 @@ import (
 // It does not look at the Handle of what it is given; that is [Access]'s part.
 type Store interface {
 	// Open starts a query. It waits for a read connection until ctx ends,
-	// which is of no further concern to the cursor. It keeps nothing of q.
-	Open(ctx context.Context, q *abi.Query) (Cursor, error)
+	// which is of no further concern to the cursor. It keeps nothing of q. The
+	// cursor counts its rows on the budget of scope, and hands over no more
+	// than it has.
+	Open(ctx context.Context, q *abi.Query, scope *Scope) (Cursor, error)
 
 	// Write applies mutations to the rows that belong to them (see
 	// abi.Mutation) as one transaction, all or nothing, and returns one result

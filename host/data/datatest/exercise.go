@@ -27,6 +27,7 @@ func Exercise(t *testing.T, open func(t *testing.T, schema ...string) data.Store
 		{"Aggregates", testAggregates},
 		{"Lookup", testLookup},
 		{"Buffers", testBuffers},
+		{"Budget", testBudget},
 		{"Verbs", testVerbs},
 		{"Expect", testExpect},
 		{"Atomic", testAtomic},
@@ -102,7 +103,7 @@ func Read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, 
 func read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, rows [][]any, err error) {
 	t.Helper()
 	ctx := testContext(t)
-	c, err := s.Open(ctx, &q)
+	c, err := s.Open(ctx, &q, data.Everything())
 	if err != nil {
 		return nil, nil, err
 	}

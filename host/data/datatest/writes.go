@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 const notes = `CREATE TABLE notes (id TEXT PRIMARY KEY, slug TEXT UNIQUE, body TEXT NOT NULL, version BIGINT)`
@@ -189,7 +190,7 @@ func testRoundTrip(t *testing.T, open opener) {
 	add(nil, nil, nil, []byte{0xff, 0, 0xfe})
 	insert(t, s, "here", columns, rows...)
 
-	c, err := s.Open(testContext(t), &abi.Query{Collection: "here", OrderBy: by("id")})
+	c, err := s.Open(testContext(t), &abi.Query{Collection: "here", OrderBy: by("id")}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func testRoundTrip(t *testing.T, open opener) {
 			"lookup": {Collection: collection, Lookup: buf[:n]},
 		} {
 			again := make([]byte, 1<<20)
-			c, err := s.Open(testContext(t), &q)
+			c, err := s.Open(testContext(t), &q, data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}

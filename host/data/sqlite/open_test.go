@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
 )
@@ -227,7 +228,7 @@ func TestLockedUntilTheDeadline(t *testing.T) {
 			return err
 		},
 		"read": func(ctx context.Context) error {
-			_, err := s.Open(ctx, &abi.Query{Collection: "t"})
+			_, err := s.Open(ctx, &abi.Query{Collection: "t"}, data.Everything())
 			return err
 		},
 		"open": func(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -103,7 +104,7 @@ func TestGeneratedColumns(t *testing.T) {
 	t.Parallel()
 	const columns = `(id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER AS (a*2) STORED, thrice INTEGER AS (a*3) VIRTUAL)`
 	s := openStore(t, Config{}, `CREATE TABLE t `+columns, `CREATE TABLE u `+columns, `INSERT INTO t (id, a) VALUES (1, 5)`)
-	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}

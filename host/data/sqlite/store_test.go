@@ -77,7 +77,7 @@ func serve(t testing.TB, cfg Config) *Store {
 // readAll is datatest.Read with the error returned.
 func readAll(s *Store, q abi.Query) ([][]any, error) {
 	ctx := context.Background()
-	c, err := s.Open(ctx, &q)
+	c, err := s.Open(ctx, &q, data.Everything())
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -73,7 +74,7 @@ func same(a, b any) bool {
 // pageOf returns the answer to a query as one batch.
 func pageOf(t *testing.T, s *Store, q abi.Query) []byte {
 	t.Helper()
-	c, err := s.Open(context.Background(), &q)
+	c, err := s.Open(context.Background(), &q, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestRowLimit(t *testing.T) {
 	s := openStore(t, Config{MaxRowBytes: 1000}, `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)`,
 		`INSERT INTO t VALUES (7, hex(zeroblob(480))), (8, hex(zeroblob(600)))`, `CREATE TABLE huge (id INTEGER PRIMARY KEY, body BLOB)`,
 		`INSERT INTO huge VALUES (1, zeroblob(1000000))`)
-	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestRowLimit(t *testing.T) {
 	datatest.WantError(t, err, abi.LimitExceeded, `"t"`, "row 1", "id=2", "1000")
 
 	small := serve(t, Config{Path: s.path, ReadOnly: true, MaxBatchBytes: 10})
-	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)})
+	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)}, data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, "lookup", "10")
 	_, err = small.Write(context.Background(), nil, make([]byte, 11))
 	datatest.WantError(t, err, abi.LimitExceeded, "10")
