@@ -24,6 +24,7 @@ const (
 	kindInt
 	kindDuration
 	kindList
+	kindGrant
 )
 
 // leaf describes one value.
@@ -103,6 +104,10 @@ func schema() *node {
 				"busy_timeout": duration(5*time.Second, 0, 10*time.Minute),
 				"readers":      number(4, 1, 64),
 			})),
+			"queries": named(table(map[string]*node{
+				"handle": {leaf: &leaf{kind: kindString, name: true}},
+				"sql":    {leaf: &leaf{kind: kindString}},
+			})),
 		}),
 		"engine": table(map[string]*node{
 			"compile_cache":    flag(true),
@@ -120,7 +125,8 @@ func schema() *node {
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
-				"data":     named(list("read", "insert", "update", "delete")),
+				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),
+				"queries":  list(),
 				"commands": list(),
 				"config":   list(),
 			}),

@@ -167,7 +167,7 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	cfg := h.cfg.Worker(d.Worker)
 	e := &env{
 		delivery: d,
-		data:     h.handles.Access(cfg.Grants.Data, cfg.Limits.Rows),
+		data:     h.handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
 		router:   h.router,
 		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
 			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,

@@ -100,12 +100,12 @@ func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (
 }
 
 // Write implements [data.Store].
-func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	store, err := s.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return store.Write(ctx, ms, rows)
+	return store.Write(ctx, ms, rows, scope)
 }
 
 // Close implements [data.Store].

@@ -25,7 +25,7 @@ func (f *fake) Open(context.Context, *abi.Query, *data.Scope) (data.Cursor, erro
 
 func (f *fake) Next(context.Context, []byte) (int, error) { return 0, f.err }
 
-func (f *fake) Write(_ context.Context, ms []abi.Mutation, _ []byte) ([]abi.WriteResult, error) {
+func (f *fake) Write(_ context.Context, ms []abi.Mutation, _ []byte, _ *data.Scope) ([]abi.WriteResult, error) {
 	f.calls++
 	return make([]abi.WriteResult, len(ms)), f.err
 }
@@ -35,14 +35,16 @@ func (f *fake) Close() error {
 	return nil
 }
 
+func verbs(list ...string) data.Grant { return data.Grant{Verbs: list} }
+
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	grants := data.Grants{
-		"primary": {"read", "delete"},
-		"archive": {"insert"},
-		"log":     {"update", "insert"},
-		"notes":   {},
-		"ghost":   {"read"}, // granted, but the host has no such handle
+		"primary": verbs("read", "delete"),
+		"archive": verbs("insert"),
+		"log":     verbs("update", "insert"),
+		"notes":   verbs(),
+		"ghost":   verbs("read"), // granted, but the host has no such handle
 	}
 	read := func(handle string) func(*data.Access) error {
 		return func(a *data.Access) error {
@@ -112,7 +114,7 @@ func TestAccess(t *testing.T) {
 func TestAccessWithoutGrants(t *testing.T) {
 	t.Parallel()
 	h := data.NewHandles(map[string]data.Store{"primary": &fake{}})
-	for _, g := range []data.Grants{nil, {}, {"primary": nil}} {
+	for _, g := range []data.Grants{nil, {}, {"primary": {}}} {
 		_, err := h.Access(g, 0).Open(context.Background(), &abi.Query{Handle: "primary"})
 		datatest.WantError(t, err, abi.NotGranted)
 		_, err = h.Access(g, 0).Open(context.Background(), &abi.Query{Handle: "other"})
@@ -122,9 +124,9 @@ func TestAccessWithoutGrants(t *testing.T) {
 
 func TestAccessDoesNotFollowTheGrantsItWasMadeOf(t *testing.T) {
 	t.Parallel()
-	g := data.Grants{"primary": {"read"}}
+	g := data.Grants{"primary": verbs("read")}
 	a := data.NewHandles(map[string]data.Store{"primary": &fake{}}).Access(g, 0)
-	g["primary"][0] = "insert"
+	g["primary"].Verbs[0] = "insert"
 	if _, err := a.Open(context.Background(), &abi.Query{Handle: "primary"}); err != nil {
 		t.Error(err)
 	}
@@ -135,7 +137,7 @@ func TestAccessDoesNotFollowTheGrantsItWasMadeOf(t *testing.T) {
 func TestAccessNamesTheHandleInErrors(t *testing.T) {
 	t.Parallel()
 	store := &fake{err: abi.Errorf(abi.Conflict, "row 3")}
-	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": {"read", "insert"}}, 0)
+	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": verbs("read", "insert")}, 0)
 	_, err := a.Write(context.Background(), []abi.Mutation{{Handle: "primary", Verb: abi.Insert}}, nil)
 	if want := `conflict: handle "primary": row 3`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -171,7 +173,7 @@ func TestHandlesClose(t *testing.T) {
 func TestAccessCountsRowsBeforeTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	store := &fake{}
-	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": {"read", "insert"}}, 5)
+	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": verbs("read", "insert")}, 5)
 	one := datatest.Batch([]string{"id"}, []any{int64(1)})
 	two := datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(2)})
 	m := abi.Mutation{Handle: "primary", Verb: abi.Insert}

@@ -45,7 +45,7 @@ func testBudget(t *testing.T, open opener) {
 
 	t.Run("cursors share it", func(t *testing.T) {
 		q := queries["query"]
-		scope := &data.Scope{Budget: data.NewBudget(4)}
+		scope := limited(data.NewBudget(4))
 		var cursors []data.Cursor
 		for range 2 {
 			c, err := s.Open(testContext(t), &q, scope)
@@ -90,7 +90,7 @@ func testBudget(t *testing.T, open opener) {
 // more where a row needs it.
 func rowsOf(t *testing.T, s data.Store, q abi.Query, size int, budget *data.Budget) (n int64, err error) {
 	t.Helper()
-	c, err := s.Open(testContext(t), &q, &data.Scope{Budget: budget})
+	c, err := s.Open(testContext(t), &q, limited(budget))
 	if err != nil {
 		return 0, err
 	}
@@ -108,4 +108,10 @@ func rowsOf(t *testing.T, s data.Store, q abi.Query, size int, budget *data.Budg
 		_, rows := Decode(t, buf[:used])
 		n += int64(len(rows))
 	}
+}
+
+func limited(b *data.Budget) *data.Scope {
+	scope := data.Everything()
+	scope.Budget = b
+	return scope
 }

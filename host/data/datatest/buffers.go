@@ -120,9 +120,9 @@ func testCancel(t *testing.T, open opener) {
 		"expired":   {expired, abi.DeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}))
+			_, err := s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}), data.Everything())
 			WantError(t, err, test.code)
-			_, err = s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, nil) // also with nothing to do
+			_, err = s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, nil, data.Everything()) // also with nothing to do
 			WantError(t, err, test.code)
 			if _, err = s.Open(test.ctx, &abi.Query{Collection: "notes"}, data.Everything()); err == nil {
 				t.Error("Open succeeded")
@@ -162,6 +162,6 @@ func testClosed(t *testing.T, open opener) {
 	}
 	_, err = s.Open(testContext(t), &abi.Query{Collection: "notes"}, data.Everything())
 	WantError(t, err, abi.Unavailable)
-	_, err = s.Write(testContext(t), []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}))
+	_, err = s.Write(testContext(t), []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}), data.Everything())
 	WantError(t, err, abi.Unavailable)
 }

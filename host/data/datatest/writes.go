@@ -117,7 +117,7 @@ func testAtomic(t *testing.T, open opener) {
 		results, err := s.Write(testContext(t), []abi.Mutation{
 			{Collection: "notes", Verb: abi.Insert, Size: int64(len(first))},
 			{Collection: "notes", Verb: abi.Delete},
-		}, append(append([]byte{}, first...), second...))
+		}, append(append([]byte{}, first...), second...), data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func testAtomic(t *testing.T, open opener) {
 	})
 
 	t.Run("no mutations", func(t *testing.T) {
-		if results, err := s.Write(testContext(t), nil, nil); err != nil || len(results) != 0 {
+		if results, err := s.Write(testContext(t), nil, nil, data.Everything()); err != nil || len(results) != 0 {
 			t.Errorf("got %v, %v", results, err)
 		}
 	})
@@ -157,7 +157,7 @@ func testAtomic(t *testing.T, open opener) {
 			for i := range test.ms {
 				test.ms[i].Collection = "notes"
 			}
-			results, err := s.Write(testContext(t), test.ms, test.batch)
+			results, err := s.Write(testContext(t), test.ms, test.batch, data.Everything())
 			WantError(t, err, test.code, test.words...)
 			if results != nil {
 				t.Errorf("results of a write that failed: %v", results)

@@ -207,7 +207,7 @@ func BenchmarkInsertDelete(b *testing.B) {
 		rows := 0
 		for b.Loop() {
 			for _, verb := range []abi.Verb{abi.InsertNew, abi.Delete} {
-				got, err := s.Write(ctx, []abi.Mutation{{Collection: "chat_messages", Verb: verb}}, page)
+				got, err := s.Write(ctx, []abi.Mutation{{Collection: "chat_messages", Verb: verb}}, page, data.Everything())
 				if err != nil || got[0].Applied != pageRows {
 					b.Fatal(got, err)
 				}

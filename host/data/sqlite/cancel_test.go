@@ -39,7 +39,7 @@ func TestDeadlineInterrupts(t *testing.T) {
 		{"lookup", next(abi.Query{Collection: "endless", Key: []string{"i"}, Lookup: datatest.Batch([]string{"i"}, []any{int64(-1)})})},
 		{"insert", func(ctx context.Context) error {
 			_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}},
-				datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(101)}))
+				datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(101)}), data.Everything())
 			return err
 		}},
 	} {
@@ -126,7 +126,7 @@ func TestWritersQueue(t *testing.T) {
 	s.writing <- struct{}{}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}))
+	_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}), data.Everything())
 	datatest.WantError(t, err, abi.DeadlineExceeded, "writers")
 	<-s.writing
 }
@@ -149,7 +149,7 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	})
 	running.Go(func() {
 		started <- struct{}{}
-		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}))
+		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}), data.Everything())
 		datatest.WantError(t, err, abi.Unavailable, "closed")
 	})
 	<-started
@@ -182,7 +182,7 @@ func TestSelfLock(t *testing.T) {
 	if _, err := c.Next(context.Background(), make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(3)}))
+	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(3)}), data.Everything())
 	datatest.WantError(t, err, abi.Unavailable, "locked")
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestCloseHammer(t *testing.T) {
 			users.Go(func() {
 				for i := 0; ; i++ {
 					_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}},
-						datatest.Batch([]string{"id"}, []any{int64(u*1000 + i)}))
+						datatest.Batch([]string{"id"}, []any{int64(u*1000 + i)}), data.Everything())
 					if !check(err) {
 						return
 					}

@@ -18,7 +18,7 @@ import (
 type cursor struct {
 	store  *Store
 	budget *data.Budget
-	table  *table
+	table  *seen
 	names  []string
 	header []byte
 	lookup *lookup // nil for a query
@@ -70,7 +70,7 @@ func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query, scope *data
 		return nil, err
 	}
 	c := &cursor{store: s, budget: scope.Budget, conn: conn, running: conn.Conn}
-	if c.table, err = schema.table(conn, q.Collection); err != nil {
+	if c.table, err = schema.see(conn, scope, q.Collection); err != nil {
 		return nil, err
 	}
 	if q.Lookup != nil {
@@ -79,7 +79,7 @@ func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query, scope *data
 		err = c.startSelect(q)
 	}
 	if err != nil {
-		return nil, err
+		return nil, c.table.discreet(err)
 	}
 	if conn.Stopped() {
 		c.st.Clear()
@@ -103,7 +103,7 @@ func (c *cursor) startSelect(q *abi.Query) error {
 		return err
 	}
 	c.names = names
-	if c.st, err = c.conn.Cached(sql); err != nil {
+	if c.st, err = c.conn.Cached(sql, c.table.reading()); err != nil {
 		return err
 	}
 	if err := c.conn.bind(c.st, params); err != nil {
@@ -219,11 +219,11 @@ func (c *cursor) step() (bool, error) {
 func (c *cursor) fail(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errRowSize):
-		err = c.store.tooLong(c.table, c.n-1, rowKey(c.table, c.names, c.st))
+		err = c.store.tooLong(c.table, c.n-1, rowKey(c.table.table, c.names, c.st))
 	case isPrimary(err, sqlite3.SQLITE_TOOBIG):
 		err = c.store.tooLong(c.table, c.n, "")
 	default:
-		err = prefix(c.store.failure(ctx, err), "reading %q", c.table.name)
+		err = prefix(c.store.failure(ctx, c.table.discreet(err)), "reading %q", c.table.name)
 	}
 	c.err = err
 	if isBroken(err) {

@@ -7,14 +7,6 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 )
 
-// Scope is on whose behalf a store is called.
-type Scope struct {
-	Budget *Budget // of the task; nil for none
-}
-
-// Everything returns the scope of a caller that may do all that the store can.
-func Everything() *Scope { return &Scope{} }
-
 // Budget counts the rows that one task reads and writes, and ends it at a
 // limit. A nil Budget has none and counts nothing.
 //
