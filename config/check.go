@@ -44,12 +44,30 @@ func (c *Config) check(sources map[string]string) Problems {
 		}
 	}
 
+	for _, name := range slices.Sorted(maps.Keys(c.Data.Queries)) {
+		query := c.Data.Queries[name]
+		key := "data.queries." + name
+		if query.SQL == "" {
+			report(key+".sql", "is missing; set it to a SELECT")
+		}
+		if query.Handle == "" {
+			report(key+".handle", "is missing; %s", known)
+		} else if !slices.Contains(handles, query.Handle) {
+			report(key+".handle", "is %q, which is no handle; %s", query.Handle, known)
+		}
+	}
+
 	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
 		worker := c.Workers[name]
 		prefix := "workers." + name + "."
 		for _, role := range slices.Sorted(maps.Keys(worker.Handles)) {
 			if handle := worker.Handles[role]; !slices.Contains(handles, handle) {
 				report(prefix+"handles."+role, "is %q, which is no handle; %s", handle, known)
+			}
+		}
+		for _, query := range worker.Grants.Queries {
+			if _, ok := c.Data.Queries[query]; !ok {
+				report(prefix+"grants.queries", "has %q, which is no key of data.queries", query)
 			}
 		}
 		for _, handle := range slices.Sorted(maps.Keys(worker.Grants.Data)) {
@@ -61,7 +79,7 @@ func (c *Config) check(sources map[string]string) Problems {
 			if !c.Data.Handles[handle].ReadOnly {
 				continue
 			}
-			for _, verb := range worker.Grants.Data[handle] {
+			for _, verb := range worker.Grants.Data[handle].grants() {
 				if verb != "read" {
 					report(key, "grants %s, but data.handles.%s is read_only; allowed: read", verb, handle)
 				}

@@ -43,6 +43,17 @@ type Log struct {
 type Data struct {
 	// Handles are the databases, by the name that workers and grants use.
 	Handles map[string]Handle `koanf:"handles"`
+	// Queries are statements that workers can be granted, by name.
+	Queries map[string]Query `koanf:"queries"`
+}
+
+// Query is a SELECT of the operator's that a worker runs by name.
+type Query struct {
+	// Handle is the database it reads. It must be set.
+	Handle string `koanf:"handle"`
+	// SQL is one statement that only reads, with parameters such as :room. It
+	// must be set.
+	SQL string `koanf:"sql"`
 }
 
 // Handle is one SQLite database.
@@ -139,6 +150,9 @@ type Limits struct {
 	// TransferBytes is the most bytes to and from the guest, rows, commands
 	// and all, 0 to 1e15. 0 is no limit. Default 0.
 	TransferBytes int64 `koanf:"transfer_bytes"`
+	// Rows is the most rows read and written together, 0 to 1e15. 0 is no
+	// limit. Default 0.
+	Rows int64 `koanf:"rows"`
 	// LogLines is the most lines of log, printed ones included, 1 to 1e6; more
 	// are dropped. Default 1000.
 	LogLines int `koanf:"log_lines"`
@@ -146,8 +160,11 @@ type Limits struct {
 
 // Grants is what a worker may do. What is not granted is refused.
 type Grants struct {
-	// Data maps a handle to the verbs read, insert, update and delete.
-	Data map[string][]string `koanf:"data"`
+	// Data maps a handle to what may be done on it, in one of the two forms
+	// that [Grant] has.
+	Data map[string]Grant `koanf:"data"`
+	// Queries are names of data.queries.
+	Queries []string `koanf:"queries"`
 	// Commands are names, or patterns such as events/*.
 	Commands []string `koanf:"commands"`
 	// Config are keys below Settings, or patterns such as archive.*.

@@ -37,6 +37,8 @@ func (l *layer) problem(path []string, source, format string, args ...any) {
 // add checks a value and everything below it.
 func (l *layer) add(n *node, path []string, value any, source string) {
 	switch {
+	case n.leaf != nil && n.leaf.kind == kindGrant:
+		l.addGrant(path, value, source)
 	case n.leaf != nil:
 		l.addLeaf(n.leaf, path, value, source)
 	case n.free:

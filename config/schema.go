@@ -24,6 +24,7 @@ const (
 	kindInt
 	kindDuration
 	kindList
+	kindGrant
 )
 
 // leaf describes one value.
@@ -108,6 +109,10 @@ func schema() *node {
 				"busy_timeout": duration(5*time.Second, 0, 10*time.Minute),
 				"readers":      number(4, 1, 64),
 			})),
+			"queries": named(table(map[string]*node{
+				"handle": {leaf: &leaf{kind: kindString, name: true}},
+				"sql":    {leaf: &leaf{kind: kindString}},
+			})),
 		}),
 		"engine": table(map[string]*node{
 			"compile_cache":    flag(true),
@@ -129,7 +134,8 @@ func schema() *node {
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
-				"data":     named(list("read", "insert", "update", "delete")),
+				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),
+				"queries":  list(),
 				"commands": list(),
 				"config":   list(),
 				"provides": list(),
@@ -144,6 +150,7 @@ func schema() *node {
 				"tasks":          number(int64(worker.Limits.Tasks), 1, 1e6),
 				"nested_calls":   number(int64(worker.Limits.NestedCalls), 1, 64),
 				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
+				"rows":           number(worker.Limits.Rows, 0, 1e15),
 				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
 			}),
 		})),

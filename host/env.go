@@ -71,7 +71,7 @@ func (e *env) bill(u engine.Usage) metrics.Bill {
 	ms := metrics.Milliseconds
 	return metrics.Bill{
 		WallMS: ms(u.Wall), CPUMS: ms(u.CPU), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
-		RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten, BytesIn: u.BytesIn, BytesOut: u.BytesOut,
+		RowsRead: e.data.RowsRead(), RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten, BytesIn: u.BytesIn, BytesOut: u.BytesOut,
 		Fuel: u.Fuel, HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
 	}
 }

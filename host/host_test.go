@@ -249,7 +249,7 @@ func TestArchiveEndToEnd(t *testing.T) {
 	}
 	var b metrics.Bill
 	w.must(json.Unmarshal(task.Bill, &b))
-	if b.BytesIn < b.BytesWritten || b.BytesOut < b.BytesRead || b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
+	if b.BytesIn < b.BytesWritten || b.BytesOut < b.BytesRead || b.RowsRead < 2400 || b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
 		b.WallMS <= 0 || b.GuestMS <= 0 || b.SQLMS <= 0 || b.GuestMS+b.SQLMS+b.HostMS > b.WallMS*1.01+1 {
 		t.Errorf("bill = %+v", b)
 	}
@@ -389,19 +389,33 @@ func TestOneFileUnderTwoHandles(t *testing.T) {
 	}
 }
 
-func TestFuelLimitOfAWorker(t *testing.T) {
+func TestLimitsOfAWorker(t *testing.T) {
+	t.Parallel()
+	for key, line := range map[string]string{"fuel": "fuel = 500000", "limit: rows": "limits = { rows = 4000 }"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\n"+line, 1)
+			primary := w.open("primary.db")
+			w.fill(primary, 5000)
+			h, _ := w.start()
+			task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+			if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, key) {
+				t.Errorf("the task is %s: %+v", task.State, task.Errors)
+			}
+		})
+	}
+}
+
+// What a failed attempt took is on record all the same, and in the event of its
+// end.
+func TestBillOfAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\nfuel = 500000", 1)
-	primary := w.open("primary.db")
-	w.fill(primary, 5000)
+	w.fill(w.open("primary.db"), 5000)
 	h, _ := w.start()
 	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
-	if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, "fuel") {
-		t.Errorf("the task is %s: %+v", task.State, task.Errors)
-	}
-
-	// What it took is on record all the same, and in the event of its end.
 	var bill metrics.Bill
 	w.must(json.Unmarshal(task.Bill, &bill))
 	if bill.Fuel <= 500_000 || bill.WallMS <= 0 || bill.HostCalls == 0 || bill.PeakMemoryBytes == 0 {

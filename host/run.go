@@ -28,7 +28,7 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 	cfg := h.cfg.Worker(j.worker)
 	e := &env{
 		progress: j.progress,
-		data:     h.handles.Access(cfg.Grants.Data),
+		data:     h.handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
 		router:   h.router,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Chain: j.chain,

@@ -91,21 +91,21 @@ func (s *lazyStore) get(ctx context.Context) (data.Store, error) {
 }
 
 // Open implements [data.Store].
-func (s *lazyStore) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
 	store, err := s.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, q)
+	return store.Open(ctx, q, scope)
 }
 
 // Write implements [data.Store].
-func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	store, err := s.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return store.Write(ctx, ms, rows)
+	return store.Write(ctx, ms, rows, scope)
 }
 
 // Close implements [data.Store].

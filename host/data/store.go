@@ -12,14 +12,19 @@ import (
 // It does not look at the Handle of what it is given; that is [Access]'s part.
 type Store interface {
 	// Open starts a query. It waits for a read connection until ctx ends,
-	// which is of no further concern to the cursor. It keeps nothing of q.
-	Open(ctx context.Context, q *abi.Query) (Cursor, error)
+	// which is of no further concern to the cursor. It keeps nothing of q. The
+	// cursor counts its rows on the budget of scope, and hands over no more
+	// than it has.
+	//
+	// For Open and Write nothing exists but what scope has: of anything else
+	// they answer as if it were not there.
+	Open(ctx context.Context, q *abi.Query, scope *Scope) (Cursor, error)
 
 	// Write applies mutations to the rows that belong to them (see
 	// abi.Mutation) as one transaction, all or nothing, and returns one result
 	// for each. They are durable when it returns. rows must not change
 	// meanwhile; nothing of it is kept.
-	Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error)
+	Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *Scope) ([]abi.WriteResult, error)
 
 	// Close ends what runs, closes the cursors that are open, and returns when
 	// nothing uses the database any more. Later calls fail with

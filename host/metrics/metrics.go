@@ -15,7 +15,7 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	attempts, calls, fuel, cpu, guest, sql, hostCalls, commands, rowsWritten, rowBytes, transfer *prometheus.CounterVec
+	attempts, calls, fuel, cpu, guest, sql, hostCalls, commands, rowsRead, rowsWritten, rowBytes, transfer *prometheus.CounterVec
 
 	wall, memory, callTime *prometheus.HistogramVec
 }
@@ -44,6 +44,7 @@ func New() *Metrics {
 	m.sql = counter("worker_sql_seconds_total", "Wall time in the fast path.", "worker")
 	m.hostCalls = counter("worker_host_calls_total", "Calls of host functions by guests.", "worker")
 	m.commands = counter("worker_commands_total", "Commands called by guests, events included.", "worker")
+	m.rowsRead = counter("worker_rows_read_total", "Rows handed over to guests.", "worker")
 	m.rowsWritten = counter("worker_rows_written_total", "Rows inserted, updated or deleted.", "worker")
 	m.rowBytes = counter("worker_row_bytes_total", "Bytes of rows, read by guests or written by them.", "worker", "direction")
 	m.transfer = counter("worker_transfer_bytes_total", "All bytes between guests and the host: in is to the host.", "worker", "direction")
@@ -77,6 +78,7 @@ func (m *Metrics) Used(worker string, b *Bill) {
 	m.sql.WithLabelValues(worker).Add(b.SQLMS / second)
 	m.hostCalls.WithLabelValues(worker).Add(float64(b.HostCalls))
 	m.commands.WithLabelValues(worker).Add(float64(b.Commands))
+	m.rowsRead.WithLabelValues(worker).Add(float64(b.RowsRead))
 	m.rowsWritten.WithLabelValues(worker).Add(float64(b.RowsWritten))
 	m.rowBytes.WithLabelValues(worker, "read").Add(float64(b.BytesRead))
 	m.rowBytes.WithLabelValues(worker, "written").Add(float64(b.BytesWritten))

@@ -13,7 +13,7 @@ func TestBillsAddUp(t *testing.T) {
 	t.Parallel()
 	m := New()
 	bill := &Bill{
-		WallMS: 20, CPUMS: 10, GuestMS: 5, SQLMS: 4, RowsWritten: 7, BytesRead: 100, BytesWritten: 50,
+		WallMS: 20, CPUMS: 10, GuestMS: 5, SQLMS: 4, RowsRead: 9, RowsWritten: 7, BytesRead: 100, BytesWritten: 50,
 		BytesIn: 60, BytesOut: 120, Fuel: 1000, HostCalls: 3, Commands: 2, PeakMemoryBytes: 3 << 20,
 	}
 	for _, code := range []abi.Code{abi.OK, abi.OK, abi.Trap} {
@@ -35,6 +35,7 @@ func TestBillsAddUp(t *testing.T) {
 		`wasmhost_worker_sql_seconds_total{worker="archive"} 0.012`,
 		`wasmhost_worker_host_calls_total{worker="archive"} 9`,
 		`wasmhost_worker_commands_total{worker="archive"} 6`,
+		`wasmhost_worker_rows_read_total{worker="archive"} 27`,
 		`wasmhost_worker_rows_written_total{worker="archive"} 21`,
 		`wasmhost_worker_row_bytes_total{direction="read",worker="archive"} 300`,
 		`wasmhost_worker_row_bytes_total{direction="written",worker="archive"} 150`,

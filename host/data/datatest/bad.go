@@ -113,11 +113,11 @@ func testBadWrites(t *testing.T, open opener) {
 			if test.mutation.Collection == "" {
 				test.mutation.Collection = "notes"
 			}
-			_, err := s.Write(testContext(t), []abi.Mutation{test.mutation}, test.batch)
+			_, err := s.Write(testContext(t), []abi.Mutation{test.mutation}, test.batch, data.Everything())
 			WantError(t, err, test.code, test.words...)
 		})
 	}
-	_, err := s.Write(testContext(t), make([]abi.Mutation, data.MaxMutations+1), nil)
+	_, err := s.Write(testContext(t), make([]abi.Mutation, data.MaxMutations+1), nil, data.Everything())
 	WantError(t, err, abi.LimitExceeded, "mutations")
 	want(t, s, abi.Query{Collection: "notes", Columns: strs("id")}, list(row{"a"}))
 }

@@ -27,9 +27,11 @@ func Exercise(t *testing.T, open func(t *testing.T, schema ...string) data.Store
 		{"Aggregates", testAggregates},
 		{"Lookup", testLookup},
 		{"Buffers", testBuffers},
+		{"Budget", testBudget},
 		{"Verbs", testVerbs},
 		{"Expect", testExpect},
 		{"Atomic", testAtomic},
+		{"Grants", testGrants},
 		{"RoundTrip", testRoundTrip},
 		{"BadQueries", testBadQueries},
 		{"BadWrites", testBadWrites},
@@ -101,8 +103,13 @@ func Read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, 
 
 func read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, rows [][]any, err error) {
 	t.Helper()
+	return readAs(t, s, q, size, data.Everything())
+}
+
+func readAs(t *testing.T, s data.Store, q abi.Query, size int, scope *data.Scope) (columns []string, rows [][]any, err error) {
+	t.Helper()
 	ctx := testContext(t)
-	c, err := s.Open(ctx, &q)
+	c, err := s.Open(ctx, &q, scope)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +155,7 @@ func sameRows(t *testing.T, got, rows []row) {
 // write writes one mutation that must succeed.
 func write(t *testing.T, s data.Store, m abi.Mutation, batch []byte) abi.WriteResult {
 	t.Helper()
-	results, err := s.Write(testContext(t), []abi.Mutation{m}, batch)
+	results, err := s.Write(testContext(t), []abi.Mutation{m}, batch, data.Everything())
 	if err != nil {
 		t.Fatalf("%s: %v", m.Verb, err)
 	}

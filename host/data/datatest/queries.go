@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 const people = `CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT NOT NULL, age BIGINT, score DOUBLE PRECISION, raw BYTEA)`
@@ -184,7 +185,7 @@ func testLookup(t *testing.T, open opener) {
 
 	t.Run("the batch may change after Open", func(t *testing.T) {
 		lookup := Batch(strs("id"), row{int64(1)}, row{int64(2)})
-		c, err := s.Open(testContext(t), &abi.Query{Collection: "people", Columns: strs("id"), Lookup: lookup})
+		c, err := s.Open(testContext(t), &abi.Query{Collection: "people", Columns: strs("id"), Lookup: lookup}, data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}

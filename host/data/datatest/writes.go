@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 const notes = `CREATE TABLE notes (id TEXT PRIMARY KEY, slug TEXT UNIQUE, body TEXT NOT NULL, version BIGINT)`
@@ -116,7 +117,7 @@ func testAtomic(t *testing.T, open opener) {
 		results, err := s.Write(testContext(t), []abi.Mutation{
 			{Collection: "notes", Verb: abi.Insert, Size: int64(len(first))},
 			{Collection: "notes", Verb: abi.Delete},
-		}, append(append([]byte{}, first...), second...))
+		}, append(append([]byte{}, first...), second...), data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +128,7 @@ func testAtomic(t *testing.T, open opener) {
 	})
 
 	t.Run("no mutations", func(t *testing.T) {
-		if results, err := s.Write(testContext(t), nil, nil); err != nil || len(results) != 0 {
+		if results, err := s.Write(testContext(t), nil, nil, data.Everything()); err != nil || len(results) != 0 {
 			t.Errorf("got %v, %v", results, err)
 		}
 	})
@@ -156,7 +157,7 @@ func testAtomic(t *testing.T, open opener) {
 			for i := range test.ms {
 				test.ms[i].Collection = "notes"
 			}
-			results, err := s.Write(testContext(t), test.ms, test.batch)
+			results, err := s.Write(testContext(t), test.ms, test.batch, data.Everything())
 			WantError(t, err, test.code, test.words...)
 			if results != nil {
 				t.Errorf("results of a write that failed: %v", results)
@@ -189,7 +190,7 @@ func testRoundTrip(t *testing.T, open opener) {
 	add(nil, nil, nil, []byte{0xff, 0, 0xfe})
 	insert(t, s, "here", columns, rows...)
 
-	c, err := s.Open(testContext(t), &abi.Query{Collection: "here", OrderBy: by("id")})
+	c, err := s.Open(testContext(t), &abi.Query{Collection: "here", OrderBy: by("id")}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func testRoundTrip(t *testing.T, open opener) {
 			"lookup": {Collection: collection, Lookup: buf[:n]},
 		} {
 			again := make([]byte, 1<<20)
-			c, err := s.Open(testContext(t), &q)
+			c, err := s.Open(testContext(t), &q, data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,8 @@ import (
 // state open there may be a row pending that was stepped to but did not fit.
 type cursor struct {
 	store  *Store
-	table  *table
+	budget *data.Budget
+	table  *seen
 	names  []string
 	header []byte
 	lookup *lookup // nil for a query
@@ -35,7 +36,7 @@ type cursor struct {
 }
 
 // Open implements [data.Store].
-func (s *Store) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+func (s *Store) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
 	if err := data.CheckQuery(q); err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (s *Store) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.start(ctx, conn, q)
+	c, err := s.start(ctx, conn, q, scope)
 	if err != nil {
 		s.release(conn)
 		return nil, prefix(s.failure(ctx, err), "opening %q", data.Clip(q.Collection))
@@ -55,7 +56,7 @@ func (s *Store) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
 }
 
 // start begins the transaction and the statement of q on conn.
-func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query) (_ *cursor, err error) {
+func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query, scope *data.Scope) (_ *cursor, err error) {
 	release := conn.Watch(ctx)
 	defer release()
 	if s.isClosed() { // after Watch: an Interrupt from here on is seen
@@ -68,8 +69,8 @@ func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query) (_ *cursor,
 	if err != nil {
 		return nil, err
 	}
-	c := &cursor{store: s, conn: conn, running: conn.Conn}
-	if c.table, err = schema.table(conn, q.Collection); err != nil {
+	c := &cursor{store: s, budget: scope.Budget, conn: conn, running: conn.Conn}
+	if c.table, err = schema.see(conn, scope, q.Collection); err != nil {
 		return nil, err
 	}
 	if q.Lookup != nil {
@@ -78,7 +79,7 @@ func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query) (_ *cursor,
 		err = c.startSelect(q)
 	}
 	if err != nil {
-		return nil, err
+		return nil, c.table.discreet(err)
 	}
 	if conn.Stopped() {
 		c.st.Clear()
@@ -102,7 +103,7 @@ func (c *cursor) startSelect(q *abi.Query) error {
 		return err
 	}
 	c.names = names
-	if c.st, err = c.conn.Cached(sql); err != nil {
+	if c.st, err = c.conn.Cached(sql, c.table.reading()); err != nil {
 		return err
 	}
 	if err := c.conn.bind(c.st, params); err != nil {
@@ -153,12 +154,16 @@ func (c *cursor) fill(dst []byte) (used int, end bool, err error) {
 	// A buffer too small for the names is too small for any row behind them.
 	dst = append(dst, c.header[:min(len(c.header), cap(dst))]...)
 	names := len(dst)
-	for {
+	rows, most := int64(0), c.budget.Left()
+	for ; rows < most || rows == 0; rows++ {
 		if !c.pending {
 			more, err := c.step()
 			if err == nil && !more {
 				end = true
 				break
+			}
+			if err == nil {
+				err = c.budget.Spent() // the end may still be seen
 			}
 			var fits bool
 			if err == nil {
@@ -176,12 +181,16 @@ func (c *cursor) fill(dst []byte) (used int, end bool, err error) {
 			}
 			c.pending = true
 		}
+		if err := c.budget.Spent(); err != nil {
+			return 0, false, err
+		}
 		if len(c.rows.spill) > cap(dst)-len(dst) {
 			break
 		}
 		dst = append(dst, c.rows.spill...)
 		c.pending = false
 	}
+	c.budget.Read(rows)
 	switch {
 	case len(dst) > names:
 		return len(dst), end, nil
@@ -210,11 +219,11 @@ func (c *cursor) step() (bool, error) {
 func (c *cursor) fail(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errRowSize):
-		err = c.store.tooLong(c.table, c.n-1, rowKey(c.table, c.names, c.st))
+		err = c.store.tooLong(c.table, c.n-1, rowKey(c.table.table, c.names, c.st))
 	case isPrimary(err, sqlite3.SQLITE_TOOBIG):
 		err = c.store.tooLong(c.table, c.n, "")
 	default:
-		err = prefix(c.store.failure(ctx, err), "reading %q", c.table.name)
+		err = prefix(c.store.failure(ctx, c.table.discreet(err)), "reading %q", c.table.name)
 	}
 	c.err = err
 	if isBroken(err) {

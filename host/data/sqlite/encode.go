@@ -181,7 +181,7 @@ func keyed(key string) string {
 }
 
 // tooLong is what a row above MaxRowBytes ends a query with.
-func (s *Store) tooLong(t *table, n int64, key string) error {
+func (s *Store) tooLong(t *seen, n int64, key string) error {
 	return abi.Errorf(abi.LimitExceeded, "collection %q: row %d of the query%s takes more than the %d bytes allowed for one",
 		t.name, n, keyed(key), s.cfg.MaxRowBytes)
 }

@@ -77,7 +77,7 @@ func serve(t testing.TB, cfg Config) *Store {
 // readAll is datatest.Read with the error returned.
 func readAll(s *Store, q abi.Query) ([][]any, error) {
 	ctx := context.Background()
-	c, err := s.Open(ctx, &q)
+	c, err := s.Open(ctx, &q, data.Everything())
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func readAll(s *Store, q abi.Query) ([][]any, error) {
 // insertID inserts a row with an id into t.
 func insertID(t testing.TB, s *Store, id int64) {
 	t.Helper()
-	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{id}))
+	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{id}), data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -30,7 +31,7 @@ func TestAnyValueInAnyColumn(t *testing.T) {
 	}
 	write := func(collection string, verb abi.Verb, expect []string, batch []byte) {
 		t.Helper()
-		results, err := s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: verb, Expect: expect}}, batch)
+		results, err := s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: verb, Expect: expect}}, batch, data.Everything())
 		if err != nil || results[0].Applied != int64(len(values)) {
 			t.Fatalf("%s: %+v, %v", verb, results, err)
 		}
@@ -73,7 +74,7 @@ func same(a, b any) bool {
 // pageOf returns the answer to a query as one batch.
 func pageOf(t *testing.T, s *Store, q abi.Query) []byte {
 	t.Helper()
-	c, err := s.Open(context.Background(), &q)
+	c, err := s.Open(context.Background(), &q, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func pageOf(t *testing.T, s *Store, q abi.Query) []byte {
 func TestNotANumber(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{}, `CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL)`)
-	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "r"}, []any{int64(1), math.NaN()})); err != nil {
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "r"}, []any{int64(1), math.NaN()}), data.Everything()); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []abi.Query{
@@ -114,11 +115,11 @@ func TestExpectComparesStorageClasses(t *testing.T) {
 		for j, given := range values {
 			id := int64(i*len(values) + j)
 			set := datatest.Batch([]string{"id", "x"}, []any{id, stored})
-			if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, set); err != nil {
+			if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, set, data.Everything()); err != nil {
 				t.Fatal(err)
 			}
 			got, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Delete, Expect: []string{"x"}}},
-				datatest.Batch([]string{"id", "x"}, []any{id, given}))
+				datatest.Batch([]string{"id", "x"}, []any{id, given}), data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,10 +135,10 @@ func TestExpectComparesStorageClasses(t *testing.T) {
 	}{
 		{"i", int64(1), "1"}, {"i", int64(1), 1.0}, {"s", "A", "a"}, {"s", "5", int64(5)},
 	} {
-		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.stored})); err != nil {
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.stored}), data.Everything()); err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Delete, Expect: []string{test.column}}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.given}))
+		got, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Delete, Expect: []string{test.column}}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.given}), data.Everything())
 		if err != nil || got[0].Applied != 0 {
 			t.Errorf("column %s, %#v stored, %#v expected: %+v, %v", test.column, test.stored, test.given, got, err)
 		}
@@ -149,7 +150,7 @@ func TestRowLimit(t *testing.T) {
 	s := openStore(t, Config{MaxRowBytes: 1000}, `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)`,
 		`INSERT INTO t VALUES (7, hex(zeroblob(480))), (8, hex(zeroblob(600)))`, `CREATE TABLE huge (id INTEGER PRIMARY KEY, body BLOB)`,
 		`INSERT INTO huge VALUES (1, zeroblob(1000000))`)
-	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,13 +165,13 @@ func TestRowLimit(t *testing.T) {
 	datatest.WantError(t, err, abi.LimitExceeded, `"huge"`)
 
 	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}},
-		datatest.Batch([]string{"id", "body"}, []any{int64(1), "x"}, []any{int64(2), strings.Repeat("x", 1000)}))
+		datatest.Batch([]string{"id", "body"}, []any{int64(1), "x"}, []any{int64(2), strings.Repeat("x", 1000)}), data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, `"t"`, "row 1", "id=2", "1000")
 
 	small := serve(t, Config{Path: s.path, ReadOnly: true, MaxBatchBytes: 10})
-	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)})
+	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)}, data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, "lookup", "10")
-	_, err = small.Write(context.Background(), nil, make([]byte, 11))
+	_, err = small.Write(context.Background(), nil, make([]byte, 11), data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, "10")
 }
 
@@ -184,7 +185,7 @@ func TestConstraints(t *testing.T) {
 		`CREATE TRIGGER ignore BEFORE INSERT ON quiet WHEN new.id < 0 BEGIN SELECT RAISE(IGNORE); END`,
 		`CREATE TRIGGER refuse BEFORE INSERT ON quiet WHEN new.id = 0 BEGIN SELECT RAISE(ABORT, 'zero is taken'); END`)
 	insert := func(collection string, columns []string, row ...any) ([]abi.WriteResult, error) {
-		return s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: abi.Insert}}, datatest.Batch(columns, row))
+		return s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: abi.Insert}}, datatest.Batch(columns, row), data.Everything())
 	}
 	for _, test := range []struct {
 		name       string
@@ -223,7 +224,7 @@ func TestUTF16(t *testing.T) {
 	for i, v := range values {
 		rows = append(rows, []any{int64(i), v})
 	}
-	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...)); err != nil {
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...), data.Everything()); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := readAll(s, abi.Query{Collection: "t"}); err != nil || !reflect.DeepEqual(got, rows) {
@@ -241,7 +242,7 @@ func FuzzWrite(f *testing.F) {
 	verbs := []abi.Verb{abi.Insert, abi.InsertNew, abi.Upsert, abi.Update, abi.Delete}
 	f.Fuzz(func(t *testing.T, batch []byte, verb int) {
 		m := abi.Mutation{Collection: "t", Verb: verbs[uint(verb)%uint(len(verbs))]}
-		_, err := s.Write(context.Background(), []abi.Mutation{m}, batch)
+		_, err := s.Write(context.Background(), []abi.Mutation{m}, batch, data.Everything())
 		switch abi.CodeOf(err) {
 		case abi.OK, abi.InvalidArgument, abi.UnknownColumn, abi.Conflict, abi.LimitExceeded:
 		default:

@@ -11,7 +11,7 @@ import (
 )
 
 // Write implements [data.Store].
-func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	if len(rows) > s.cfg.MaxBatchBytes {
 		return nil, abi.Errorf(abi.LimitExceeded, "write: %d bytes of rows, at most %d", len(rows), s.cfg.MaxBatchBytes)
 	}
@@ -41,7 +41,7 @@ func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]ab
 		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
 	}
 	defer func() { <-s.writing }()
-	results, err := s.write(ctx, ms, batches)
+	results, err := s.write(ctx, ms, batches, scope)
 	if err = s.failure(ctx, err); err != nil {
 		return nil, prefix(err, "write")
 	}
@@ -49,7 +49,7 @@ func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]ab
 }
 
 // write runs the transaction. The caller holds the writer's token.
-func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte) ([]abi.WriteResult, error) {
+func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	if s.writer == nil {
 		w, err := s.open(ctx, true)
 		if err != nil {
@@ -63,7 +63,7 @@ func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte) 
 	defer w.Unstage()
 
 	release := w.Watch(ctx)
-	results, err := s.apply(ctx, w, ms, batches)
+	results, err := s.apply(ctx, w, ms, batches, scope)
 	if err == nil && w.Stopped() {
 		err = errInterrupted
 	}
@@ -91,7 +91,7 @@ func (s *Store) setBusy(c *conn) {
 }
 
 // apply does everything between BEGIN and COMMIT.
-func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [][]byte) ([]abi.WriteResult, error) {
+func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [][]byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	if s.isClosed() { // after Watch: an Interrupt from here on is seen
 		return nil, errClosed
 	}
@@ -104,7 +104,11 @@ func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [
 	}
 	results := make([]abi.WriteResult, len(ms))
 	for i := range ms {
-		if err := s.mutate(ctx, w, schema, &ms[i], batches[i], &results[i]); err != nil {
+		t, err := schema.see(w, scope, ms[i].Collection)
+		if err == nil {
+			err = s.mutate(ctx, w, schema, t, &ms[i], batches[i], &results[i])
+		}
+		if err != nil {
 			return nil, about(i, &ms[i], err)
 		}
 	}
@@ -112,10 +116,10 @@ func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [
 }
 
 // mutate applies one mutation to its batch.
-func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Mutation, rows []byte, result *abi.WriteResult) error {
-	t, err := schema.table(w, m.Collection)
-	if err != nil {
-		return s.failure(ctx, err)
+func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, t *seen, m *abi.Mutation, rows []byte, result *abi.WriteResult) (err error) {
+	defer func() { err = s.failure(ctx, t.discreet(err)) }()
+	if t.linked, err = schema.linksOf(w, t.name); err != nil {
+		return err
 	}
 	batch, err := openBatch(rows)
 	if err != nil || len(rows) == 0 {
@@ -125,14 +129,14 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 	if err != nil {
 		return err
 	}
-	st, err := w.Cached(p.sql)
+	st, err := w.Cached(p.sql, t.writing())
 	if isPrimary(err, sqlite3.SQLITE_ERROR) {
 		// The statement is ours and its names exist, so it is what the
 		// mutation asks for: a key without a unique index, mostly.
-		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.key), err)
+		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.shown), t.discreet(err))
 	}
 	if err != nil {
-		return s.failure(ctx, err)
+		return err
 	}
 	defer st.Clear()
 	for batch.Next() {
@@ -141,7 +145,7 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 			err = abi.Errorf(abi.Conflict, "the key finds %d rows, not one", n)
 		}
 		if err != nil {
-			return prefix(s.failure(ctx, err), "row %d%s", batch.Index(), keyed(batchKey(t, p.key, batch.Columns, batch.Row())))
+			return prefix(s.failure(ctx, t.discreet(err)), "row %d%s", batch.Index(), keyed(batchKey(t.table, p.shown, batch.Columns, batch.Row())))
 		}
 		result.Applied += n
 		if n == 0 {
@@ -163,13 +167,22 @@ func (s *Store) row(w *conn, st *lite.Stmt, p *plan, row []byte) (int64, error) 
 	if err := p.binder.bind(w, st, row); err != nil {
 		return 0, err
 	}
-	_, err := st.Step()
-	if err != nil {
-		return 0, err
+	// All rows are changed before the first of what RETURNING has comes.
+	for outside := false; ; {
+		returned, err := st.Step()
+		switch {
+		case err != nil:
+			return 0, err
+		case returned:
+			outside = outside || st.Column(0).Type() != lite.Integer || st.Column(0).Int() == 0
+			continue
+		case outside:
+			return 0, abi.Errorf(abi.NotGranted, "the row would not be one of those that were granted")
+		}
+		n := w.Changes()
+		st.Reset()
+		return n, nil
 	}
-	n := w.Changes()
-	st.Reset()
-	return n, nil
 }
 
 // about says which mutation an error is about.

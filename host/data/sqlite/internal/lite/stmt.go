@@ -10,12 +10,16 @@ import (
 
 // Stmt is a prepared statement. It stays ready for another run after Reset.
 type Stmt struct {
-	c *Conn
-	p uintptr
+	c      *Conn
+	p      uintptr
+	rights *Rights
 }
 
-// Prepare compiles one statement, which the caller finalizes.
-func (c *Conn) Prepare(sql string) (*Stmt, error) {
+// Prepare compiles one statement, which the caller finalizes. It may do
+// everything.
+func (c *Conn) Prepare(sql string) (*Stmt, error) { return c.prepare(sql, nil) }
+
+func (c *Conn) prepare(sql string, r *Rights) (*Stmt, error) {
 	if strings.IndexByte(sql, 0) >= 0 {
 		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "a NUL in a statement"}
 	}
@@ -29,11 +33,12 @@ func (c *Conn) Prepare(sql string) (*Stmt, error) {
 		return nil, err
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, out)
+	c.rights = r
 	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, text, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, out, 0)
 	if err := c.check(rc); err != nil {
 		return nil, err
 	}
-	return &Stmt{c: c, p: *(*uintptr)(pointer(out))}, nil
+	return &Stmt{c: c, p: *(*uintptr)(pointer(out)), rights: r}, nil
 }
 
 // Finalize frees the statement.
@@ -45,6 +50,7 @@ func (s *Stmt) Finalize() {
 
 // Step runs the statement up to its next row and says whether there is one.
 func (s *Stmt) Step() (row bool, err error) {
+	s.c.rights = s.rights // a change of the schema has it prepared again
 	switch rc := sqlite3.Xsqlite3_step(s.c.tls, s.p); rc {
 	case sqlite3.SQLITE_ROW:
 		return true, nil
