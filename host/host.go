@@ -12,7 +12,6 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
-	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/queue"
 	"github.com/wasmhost/wasmhost/host/worker"
@@ -24,16 +23,16 @@ const drainLimit = 10 * time.Second
 
 // Host serves the workers of one folder.
 type Host struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	unlock  func() error // of the state folder
-	state   *State
-	engine  *engine.Engine
-	handles *data.Handles
-	router  *command.Router
-	infos   []worker.Info
-	modules map[string]*engine.Module
-	ready   chan struct{}
+	cfg       *config.Config
+	log       *slog.Logger
+	unlock    func() error // of the state folder
+	state     *State
+	engine    *engine.Engine
+	databases *databases
+	router    *command.Router
+	infos     []worker.Info
+	modules   map[string]*engine.Module
+	ready     chan struct{}
 }
 
 // New opens all that the host needs and compiles the workers. It fails when
@@ -67,7 +66,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.engine, err = engine.New(ctx, ec); err != nil {
 		return nil, err
 	}
-	h.handles = openHandles(ctx, cfg.Data, log)
+	h.databases = newDatabases(ctx, cfg.Data, log)
 	return h, h.loadWorkers(ctx)
 }
 
@@ -164,10 +163,15 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	if err != nil {
 		return nil, err
 	}
+	handles, giveBack, err := h.databases.take()
+	if err != nil {
+		return nil, err
+	}
+	defer giveBack()
 	cfg := h.cfg.Worker(d.Worker)
 	e := &env{
 		delivery: d,
-		data:     h.handles.Access(cfg.Grants.Data),
+		data:     handles.Access(cfg.Grants.Data),
 		router:   h.router,
 		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
 			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,
@@ -211,8 +215,8 @@ func (h *Host) Close() error {
 	if h.engine != nil {
 		errs = append(errs, h.engine.Close(ctx))
 	}
-	if h.handles != nil {
-		errs = append(errs, h.handles.Close())
+	if h.databases != nil {
+		errs = append(errs, h.databases.Close())
 	}
 	if h.state != nil {
 		errs = append(errs, h.state.Close())

@@ -11,9 +11,10 @@
 // be read and closed. Writers queue for the one connection; BEGIN IMMEDIATE
 // then waits for other programs for Config.BusyTimeout at most.
 //
-// A file is to be served by one Store that writes, or two writers would
-// compete for it with time-outs instead of queueing. A Store knows of no
-// others: who opens several compares their files and refuses.
+// A file is best served by one Store that writes: several compete for it with
+// time-outs instead of queueing, as with other programs. A Store knows of no
+// others: who opens several under different names compares their files and
+// refuses.
 //
 // # What is kept as it is
 //
