@@ -41,6 +41,10 @@ type Log struct {
 
 // Data is what workers can reach on the fast path.
 type Data struct {
+	// Adapter is daemon, for one store of each database that all tasks share,
+	// or direct, for connections of its own for each task that runs. Default
+	// daemon.
+	Adapter string `koanf:"adapter"`
 	// Handles are the databases, by the name that workers and grants use.
 	Handles map[string]Handle `koanf:"handles"`
 	// Queries are statements that workers can be granted, by name.
@@ -55,6 +59,12 @@ type Query struct {
 	// must be set.
 	SQL string `koanf:"sql"`
 }
+
+// The adapters.
+const (
+	Daemon = "daemon"
+	Direct = "direct"
+)
 
 // Handle is one SQLite database.
 type Handle struct {

@@ -30,6 +30,9 @@ workers_dir = "/srv/workers"
 level = "debug"
 format = "json"
 
+[data]
+adapter = "direct"
+
 [data.handles.primary]
 path = "primary.db"
 busy_timeout = "250ms"
@@ -100,7 +103,7 @@ func TestLoadFile(t *testing.T) {
 		StateDir:   filepath.Join(dir, "state"),
 		WorkersDir: "/srv/workers",
 		Log:        Log{Level: "debug", Format: "json"},
-		Data: Data{Handles: map[string]Handle{
+		Data: Data{Adapter: Direct, Handles: map[string]Handle{
 			"primary": {Path: filepath.Join(dir, "primary.db"), BusyTimeout: 250 * time.Millisecond, Readers: 2},
 			"archive": {Path: "/data/archive.db", ReadOnly: true, BusyTimeout: 5 * time.Second, Readers: 4},
 		}, Queries: map[string]Query{"recent": {Handle: "archive", SQL: "SELECT id FROM chat_messages WHERE at > :since"}}},
@@ -148,6 +151,7 @@ func TestLoadWithoutAnything(t *testing.T) {
 	want := &Config{
 		StateDir: "wasmhost-state", WorkersDir: "workers",
 		Log:    Log{Level: "info", Format: "text"},
+		Data:   Data{Adapter: Daemon},
 		Engine: Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
 		Queue:  Queue{Retention: 168 * time.Hour},
 	}
@@ -286,6 +290,7 @@ func TestProblems(t *testing.T) {
 			want: []string{`workers.a.deadline: is 30; allowed: a duration from 1ms to 24h, such as "30s"`}},
 		{name: "duration out of range", toml: "[workers.a]\ndeadline = \"25h\"", want: []string{`is "25h"; allowed: a duration from 1ms to 24h`}},
 		{name: "no boolean", toml: "[engine]\ncompile_cache = 1", want: []string{"engine.compile_cache: is 1; allowed: true or false"}},
+		{name: "no such adapter", toml: "[data]\nadapter = \"shared\"", want: []string{`data.adapter: is "shared"; allowed: one of daemon, direct`}},
 		{name: "not one of", toml: "[log]\nlevel = \"loud\"", want: []string{`log.level: is "loud"; allowed: one of debug, info, warn, error`}},
 		{name: "empty", toml: `state_dir = ""`, want: []string{`state_dir: is ""; allowed: a non-empty string`}},
 		{name: "table for a value", toml: "[state_dir]\nx = 1", want: []string{"state_dir: is a table; allowed: a non-empty string"}},

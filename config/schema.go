@@ -103,6 +103,7 @@ func schema() *node {
 			"format": text("text", "text", "json"),
 		}),
 		"data": table(map[string]*node{
+			"adapter": text(Daemon, Daemon, Direct),
 			"handles": named(table(map[string]*node{
 				"path":         pathTo(nil),
 				"read_only":    flag(false),

@@ -55,10 +55,14 @@ var uses = map[string][]string{
 
 // testUses lists what the tests of a package may import on top of that.
 var testUses = map[string][]string{
-	"abi":              {"abi/wire"},
-	"guests/archive":   {"sdk/sdktest"},
-	"sdk":              {"sdk/sdktest"},
-	"host/data":        {"host/data/datatest"},
+	"abi":            {"abi/wire"},
+	"guests/archive": {"sdk/sdktest"},
+	"sdk":            {"sdk/sdktest"},
+	"host/data":      {"host/data/datatest"},
+
+	// A worker must come to the same on the host that authors test with. What
+	// runs here is not linked into the host.
+	"host":             {"sdk", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
 }
 

@@ -38,7 +38,7 @@ func (e *env) OpenRows(ctx context.Context, q *abi.Query) (engine.Rows, error) {
 
 func (e *env) WriteRows(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
 	defer e.timeSQL(time.Now())
-	results, err := e.data.Write(ctx, ms, rows)
+	results, err := e.data.Write(data.WithCaller(ctx, e.caller.Worker), ms, rows)
 	if err == nil {
 		e.bytesWritten += int64(len(rows))
 	}

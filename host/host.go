@@ -12,7 +12,6 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
-	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
@@ -29,18 +28,18 @@ const webLimit = time.Second
 
 // Host serves the workers of one folder.
 type Host struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	unlock  func() error // of the state folder
-	state   *State
-	engine  *engine.Engine
-	handles *data.Handles
-	router  *command.Router
-	metrics *metrics.Metrics
-	infos   []worker.Info
-	modules map[string]*engine.Module
-	web     *web.Server // nil unless it is configured, and while Run does not run
-	ready   chan struct{}
+	cfg       *config.Config
+	log       *slog.Logger
+	unlock    func() error // of the state folder
+	state     *State
+	engine    *engine.Engine
+	databases *databases
+	router    *command.Router
+	infos     []worker.Info
+	metrics   *metrics.Metrics
+	modules   map[string]*engine.Module
+	web       *web.Server // nil unless it is configured, and while Run does not run
+	ready     chan struct{}
 }
 
 // New opens all that the host needs and compiles the workers. It fails when
@@ -75,7 +74,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.engine, err = engine.New(ctx, ec); err != nil {
 		return nil, err
 	}
-	h.handles = openHandles(ctx, cfg.Data, log)
+	h.databases = newDatabases(ctx, cfg.Data, log)
 	return h, h.loadWorkers(ctx)
 }
 
@@ -225,8 +224,8 @@ func (h *Host) Close() error {
 	if h.engine != nil {
 		errs = append(errs, h.engine.Close(ctx))
 	}
-	if h.handles != nil {
-		errs = append(errs, h.handles.Close())
+	if h.databases != nil {
+		errs = append(errs, h.databases.Close())
 	}
 	if h.state != nil {
 		errs = append(errs, h.state.Close())

@@ -30,6 +30,7 @@ import (
 
 var (
 	archiveWasm string // the archive worker, built by TestMain
+	historyWasm string // the worker of testdata/history
 	compiled    string // a compile cache that knows it
 )
 
@@ -40,17 +41,20 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		archiveWasm = filepath.Join(dir, "archive.wasm")
-		build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", archiveWasm, "../guests/archive")
-		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the archive worker: %v\n%s", err, out)
-			return 1
+		archiveWasm, historyWasm = filepath.Join(dir, "archive.wasm"), filepath.Join(dir, "history.wasm")
+		for wasm, source := range map[string]string{archiveWasm: "../guests/archive", historyWasm: "./testdata/history/guest"} {
+			build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", wasm, source)
+			build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "building %s: %v\n%s", source, err, out)
+				return 1
+			}
 		}
 		// Compiling takes seconds under the race detector: once is enough.
 		w := &world{dir: filepath.Join(dir, "world")}
 		w.must(os.MkdirAll(filepath.Join(w.dir, "workers"), 0o755))
 		w.must(os.Link(archiveWasm, filepath.Join(w.dir, "workers", "archive.wasm")))
+		w.must(os.Link(historyWasm, filepath.Join(w.dir, "workers", "history.wasm")))
 		h, err := host.New(context.Background(), w.config(), slog.New(slog.DiscardHandler))
 		w.must(err)
 		w.must(h.Close())
@@ -62,8 +66,10 @@ func TestMain(m *testing.M) {
 // world is a folder with a host's configuration, workers and databases.
 type world struct {
 	testing.TB
-	dir  string
-	toml string
+	dir     string
+	toml    string
+	adapter string // of the databases
+	timeout string // when they are locked
 }
 
 const grants = `
@@ -79,7 +85,7 @@ batchSize = 200
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{TB: t, dir: t.TempDir(), toml: grants}
+	w := &world{TB: t, dir: t.TempDir(), toml: grants, adapter: "daemon", timeout: "100ms"}
 	w.must(os.Mkdir(w.path("workers"), 0o755))
 	w.must(os.Link(archiveWasm, w.path("workers/archive.wasm")))
 	w.must(os.CopyFS(w.path("state/compiled"), os.DirFS(compiled)))
@@ -104,8 +110,9 @@ func (w *world) must(err error) {
 func (w *world) config() *config.Config {
 	file := filepath.Join(w.dir, "wasmhost.toml")
 	text := "state_dir = 'state'\nworkers_dir = 'workers'\n" +
-		"[data.handles.primary]\npath = 'primary.db'\nbusy_timeout = '100ms'\n" +
-		"[data.handles.archive]\npath = 'archive.db'\nbusy_timeout = '100ms'\n" + w.toml
+		fmt.Sprintf("[data]\nadapter = '%s'\n", w.adapter) +
+		fmt.Sprintf("[data.handles.primary]\npath = 'primary.db'\nbusy_timeout = '%s'\n", w.timeout) +
+		fmt.Sprintf("[data.handles.archive]\npath = 'archive.db'\nbusy_timeout = '%s'\n", w.timeout) + w.toml
 	if w.toml == "" {
 		text = "state_dir = 'state'\nworkers_dir = 'workers'\n"
 	}

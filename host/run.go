@@ -25,10 +25,15 @@ type job struct {
 
 // run gives a job a sandbox, and what the worker was granted.
 func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill, err error) {
+	handles, giveBack, err := h.databases.take()
+	if err != nil {
+		return nil, bill, err
+	}
+	defer giveBack()
 	cfg := h.cfg.Worker(j.worker)
 	e := &env{
 		progress: j.progress,
-		data:     h.handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
+		data:     handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
 		router:   h.router,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Chain: j.chain,

@@ -14,11 +14,15 @@ import (
 	"github.com/wasmhost/wasmhost/host/data/sqlite"
 )
 
-// openHandles opens the databases of all handles. One that cannot be opened is
-// logged and tried again at each use: a missing or damaged file is no reason
-// to refuse the work on all the others.
-func openHandles(ctx context.Context, cfg config.Data, log *slog.Logger) *data.Handles {
-	stores := make(map[string]data.Store, len(cfg.Handles))
+// directCacheKiB is the page cache of a store that one task uses, of which there
+// may be many.
+const directCacheKiB = 8 << 10
+
+// newStores returns the stores of all handles, not opened yet. One that cannot
+// be opened is logged and tried again at each use: a missing or damaged file is
+// no reason to refuse the work on all the others.
+func newStores(cfg config.Data, log *slog.Logger) map[string]*lazyStore {
+	stores := make(map[string]*lazyStore, len(cfg.Handles))
 	for name, h := range cfg.Handles {
 		s := &lazyStore{
 			log: log.With("handle", name, "path", h.Path),
@@ -26,15 +30,24 @@ func openHandles(ctx context.Context, cfg config.Data, log *slog.Logger) *data.H
 				if err := alone(cfg.Handles, name); err != nil {
 					return nil, err
 				}
-				return sqlite.Open(ctx, sqlite.Config{
-					Path: h.Path, ReadOnly: h.ReadOnly, BusyTimeout: h.BusyTimeout, Readers: h.Readers,
-				})
+				c := sqlite.Config{Path: h.Path, ReadOnly: h.ReadOnly, BusyTimeout: h.BusyTimeout, Readers: h.Readers}
+				if cfg.Adapter == config.Direct {
+					c.CacheKiB = directCacheKiB
+				}
+				return sqlite.Open(ctx, c)
 			},
 		}
-		_, _ = s.get(ctx) // it logs what is wrong
 		stores[name] = s
 	}
-	return data.NewHandles(stores)
+	return stores
+}
+
+func handlesOf(stores map[string]*lazyStore) *data.Handles {
+	all := make(map[string]data.Store, len(stores))
+	for name, s := range stores {
+		all[name] = s
+	}
+	return data.NewHandles(all)
 }
 
 // alone refuses a handle whose file another handle can write, whatever the two

@@ -11,9 +11,10 @@
 // be read and closed. Writers queue for the one connection; BEGIN IMMEDIATE
 // then waits for other programs for Config.BusyTimeout at most.
 //
-// A file is to be served by one Store that writes, or two writers would
-// compete for it with time-outs instead of queueing. A Store knows of no
-// others: who opens several compares their files and refuses.
+// A file is best served by one Store that writes: several compete for it with
+// time-outs instead of queueing, as with other programs. A Store knows of no
+// others: who opens several under different names compares their files and
+// refuses.
 //
 // # What is kept as it is
 //
@@ -50,6 +51,22 @@
 // NULL.
 //
 // # Writes
+//
+// A Write waits in a line for the one connection that writes. Nobody works for
+// the line: who is first in it writes its own batch and, in the same
+// transaction, those that wait behind it, and passes the lead on after the
+// commit, when all of them are answered. Callers (data.WithCaller) have their
+// turns one after another, a batch each. A transaction takes in what is there
+// already, up to a number, a size and a time, and waits for nothing to come.
+//
+// Each batch has a savepoint, so that its failure is its own: a constraint,
+// deferred foreign keys among them, a deadline, a cancel. A batch is not done
+// before the commit: until then its deadline takes it out, and with it what was
+// written beside it. Those others, and what SQLite rolls back when it must
+// interrupt a statement that writes, go again by themselves, each in a
+// transaction of its own, so that none has to go a third time; so does a batch
+// that makes others wait for long. Once COMMIT writes, its outcome is what all
+// are answered: when it fails, none of them happened.
 //
 // InsertNew and Upsert need a Key that is the primary key or has a unique
 // index. Expect compares storage class and bytes: 1, 1.0 and '1' differ.

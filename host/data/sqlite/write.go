@@ -30,26 +30,34 @@ func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope
 	if s.cfg.ReadOnly {
 		return nil, abi.Errorf(abi.ReadOnly, "the database is served for reading only")
 	}
-	if s.isClosed() {
+	b := &batch{ctx: ctx, caller: data.Caller(ctx), ms: ms, scope: scope, rows: batches, size: len(rows), wake: make(chan signal, 1)}
+	if !s.line.join(b) {
 		return nil, errClosed
 	}
-	select {
-	case s.writing <- struct{}{}:
-	case <-s.closed:
-		return nil, errClosed
-	case <-ctx.Done():
-		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
+	ended, closed := ctx.Done(), s.closed
+	for {
+		var err error
+		select {
+		case sig := <-b.wake:
+			if sig == answered {
+				return b.results, b.err
+			}
+			s.lead(b)
+			continue
+		case <-closed:
+			err = errClosed
+		case <-ended:
+			err = abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
+		}
+		if s.line.leave(b) {
+			return nil, err
+		}
+		ended, closed = nil, nil // whoever has it knows, too
 	}
-	defer func() { <-s.writing }()
-	results, err := s.write(ctx, ms, batches, scope)
-	if err = s.failure(ctx, err); err != nil {
-		return nil, prefix(err, "write")
-	}
-	return results, nil
 }
 
-// write runs the transaction. The caller holds the writer's token.
-func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte, scope *data.Scope) ([]abi.WriteResult, error) {
+// openWriter returns the connection that writes. The caller leads.
+func (s *Store) openWriter(ctx context.Context) (*conn, error) {
 	if s.writer == nil {
 		w, err := s.open(ctx, true)
 		if err != nil {
@@ -57,31 +65,7 @@ func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte, 
 		}
 		s.writer = w
 	}
-	w := s.writer
-	s.setBusy(w)
-	defer s.setBusy(nil)
-	defer w.Unstage()
-
-	release := w.Watch(ctx)
-	results, err := s.apply(ctx, w, ms, batches, scope)
-	if err == nil && w.Stopped() {
-		err = errInterrupted
-	}
-	if err == nil {
-		// Only waiting for readers to let go can be ended from here on.
-		err = w.Shield(w.commit.Run)
-	}
-	release()
-	if err != nil {
-		w.end()
-		if w.broken || isBroken(s.failure(ctx, err)) {
-			s.setBusy(nil)
-			_ = w.Close() // its rollback is what matters; the next Write opens anew
-			s.writer = nil
-		}
-		return nil, err
-	}
-	return results, nil
+	return s.writer, nil
 }
 
 func (s *Store) setBusy(c *conn) {
@@ -90,29 +74,24 @@ func (s *Store) setBusy(c *conn) {
 	s.mu.Unlock()
 }
 
-// apply does everything between BEGIN and COMMIT.
-func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [][]byte, scope *data.Scope) ([]abi.WriteResult, error) {
-	if s.isClosed() { // after Watch: an Interrupt from here on is seen
-		return nil, errClosed
-	}
-	if err := w.begin.Run(); err != nil {
-		return nil, err
-	}
-	schema, err := s.schemaOf(w)
-	if err != nil {
-		return nil, err
-	}
-	results := make([]abi.WriteResult, len(ms))
-	for i := range ms {
-		t, err := schema.see(w, scope, ms[i].Collection)
+// apply does the mutations of a batch in the transaction that is open.
+func (s *Store) apply(ctx context.Context, w *conn, schema *schema, b *batch) error {
+	b.results = make([]abi.WriteResult, len(b.ms))
+	for i := range b.ms {
+		t, err := schema.see(w, b.scope, b.ms[i].Collection)
 		if err == nil {
-			err = s.mutate(ctx, w, schema, t, &ms[i], batches[i], &results[i])
+			err = s.mutate(ctx, w, schema, t, &b.ms[i], b.rows[i], &b.results[i])
 		}
 		if err != nil {
-			return nil, about(i, &ms[i], err)
+			return about(i, &b.ms[i], err)
 		}
 	}
-	return results, nil
+	// Deferred foreign keys are checked by COMMIT, which is not this batch's
+	// alone.
+	if w.DeferredViolation() {
+		return abi.Errorf(abi.Conflict, "FOREIGN KEY constraint failed at the end")
+	}
+	return nil
 }
 
 // mutate applies one mutation to its batch.

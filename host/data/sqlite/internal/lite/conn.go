@@ -165,6 +165,28 @@ func (c *Conn) Exec(sql ...string) error {
 // those of its triggers not counted.
 func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_changes64(c.tls, c.db) }
 
+// Memory returns the bytes of the page cache and of Stage. Other than those a
+// connection holds little.
+func (c *Conn) Memory() int64 {
+	return int64(c.status(sqlite3.SQLITE_DBSTATUS_CACHE_USED)) + int64(c.stage.size)
+}
+
+// Statements returns how many statements Cached keeps.
+func (c *Conn) Statements() int { return c.cached.recent.Len() }
+
+// DeferredViolation says whether a COMMIT would now fail for a foreign key.
+func (c *Conn) DeferredViolation() bool {
+	return c.status(sqlite3.SQLITE_DBSTATUS_DEFERRED_FKS) != 0
+}
+
+// status asks for one of sqlite3_db_status.
+func (c *Conn) status(op int32) int32 {
+	out := c.cell.address() + unsafe.Offsetof(c.cell.status)
+	c.cell.status = [2]int32{}
+	sqlite3.Xsqlite3_db_status(c.tls, c.db, op, out, out+unsafe.Sizeof(c.cell.status[0]), 0)
+	return c.cell.status[0]
+}
+
 // InTransaction says whether BEGIN is in effect. Some errors end it.
 func (c *Conn) InTransaction() bool { return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0 }
 
