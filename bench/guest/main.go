@@ -4,6 +4,7 @@ package main
 
 import (
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
 	"github.com/wasmhost/wasmhost/sdk"
 )
 
@@ -62,24 +63,23 @@ func touch(t *sdk.Task) error {
 	for rows.Next() {
 		n++
 		row := rows.Row()
-		for _, name := range row.Columns() {
-			if row.IsNull(name) {
-				continue
-			}
-			if name == "version" {
-				v, err := row.Float(name)
+		for i := range row.Columns() {
+			switch f := row.Field(i); f.Kind() {
+			case wire.KindNil:
+			case wire.KindString, wire.KindBytes:
+				b, err := f.Bytes()
+				if err != nil {
+					return err
+				}
+				if len(b) > 0 {
+					sum += int64(len(b)) + int64(b[len(b)-1])
+				}
+			default:
+				v, err := f.Float()
 				if err != nil {
 					return err
 				}
 				sum += int64(v)
-				continue
-			}
-			b, err := row.Bytes(name)
-			if err != nil {
-				return err
-			}
-			if len(b) > 0 {
-				sum += int64(len(b)) + int64(b[len(b)-1])
 			}
 		}
 	}
