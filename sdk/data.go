@@ -1,8 +1,6 @@
 package sdk
 
 import (
-	"slices"
-
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
 )
@@ -155,7 +153,7 @@ func (d *Data) ListRows(q abi.Query) ([]Row, error) {
 	}
 	var list []Row
 	for rows.Next() {
-		list = append(list, Row{columns: rows.row.columns, raw: slices.Clone(rows.row.raw)})
+		list = append(list, rows.row.copy())
 	}
 	return list, rows.Err()
 }

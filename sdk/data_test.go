@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -136,6 +137,67 @@ func TestRowConversions(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestFields(t *testing.T) {
+	t.Parallel()
+	h := sdktest.New(t)
+	h.Table("primary", "v", []string{"id", "half", "text", "blob", "null"}).
+		Insert(1, 0.5, "seven", []byte("se\x00ven"), nil)
+	must(t, h, func(task *sdk.Task) error {
+		rows, err := task.Data.Rows(abi.Query{Handle: "primary", Collection: "v"})
+		if err != nil || !rows.Next() {
+			return errors.Join(err, errors.New("there is no row"))
+		}
+		row := rows.Row()
+		for i, want := range []struct {
+			kind  wire.Kind
+			value any
+		}{
+			{wire.KindInt, int64(1)}, {wire.KindFloat, 0.5}, {wire.KindString, "seven"}, {wire.KindBytes, []byte("se\x00ven")}, {wire.KindNil, nil},
+		} {
+			f := row.Field(i)
+			v, err := f.Value()
+			if f.Kind() != want.kind || f.IsNull() != (want.value == nil) || err != nil || !reflect.DeepEqual(v, want.value) {
+				t.Errorf("field %d: kind %d, got %#v, %v", i, f.Kind(), v, err)
+			}
+		}
+		if b, err := row.Field(2).Bytes(); string(b) != "seven" || cap(b) != len(b) || err != nil {
+			t.Errorf("got %q with capacity %d, %v", b, cap(b), err)
+		}
+		for _, i := range []int{-1, 5, math.MaxInt} {
+			f := row.Field(i)
+			if _, err := f.Bytes(); f.Kind() != wire.KindInvalid || f.IsNull() || err == nil || err.Error() != "is not there" {
+				t.Errorf("field %d: kind %d, error %v", i, f.Kind(), err)
+			}
+			if v, err := f.Value(); err == nil || err.Error() != "is not there" {
+				t.Errorf("field %d has the value %v, error %v", i, v, err)
+			}
+		}
+		return rows.Close()
+	})
+}
+
+// Columns may be asked for in any order, and again.
+func TestColumnsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	h := sdktest.New(t)
+	h.Table("primary", "v", []string{"id", "a", "b", "c"}).Insert(0, 1, 2, 3).Insert(4, 5, 6, 7)
+	must(t, h, func(task *sdk.Task) error {
+		rows, err := task.Data.Rows(abi.Query{Handle: "primary", Collection: "v", OrderBy: []abi.Order{{Column: "id"}}})
+		if err != nil {
+			return err
+		}
+		names := []string{"id", "a", "b", "c"}
+		for base := int64(0); rows.Next(); base += 4 {
+			for _, i := range []int{3, 0, 0, 1, 3, 2, 2, 1, 0, 2} {
+				if v, err := rows.Row().Int(names[i]); v != base+int64(i) || err != nil {
+					t.Errorf("column %q: got %d, %v, want %d", names[i], v, err, base+int64(i))
+				}
+			}
+		}
+		return rows.Err()
+	})
 }
 
 func TestListRowsStayValid(t *testing.T) {
