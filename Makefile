@@ -103,6 +103,12 @@ spec: ## the WebAssembly specification's whole test suite, plain and metered; ab
 	@out=$$(WASMHOST_SPEC=all $(GO) test -run '^TestSpecSuite$$' -v -count=1 ./host/engine/rewrite 2>&1); code=$$?; \
 	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestSpecSuite/'; exit $$code
 
+.PHONY: crash
+crash: ## kills the host at every sync and at random writes, and cuts the power; about five minutes
+	$(say) 'crashing the host while it archives$(if $(WASMHOST_CRASH_SEED),, (WASMHOST_CRASH_SEED=N repeats what N did))'
+	@out=$$(WASMHOST_CRASH=all $(GO) test -run '^TestCrash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash 2>&1); code=$$?; \
+	echo "$$out" | grep -v '^=== '; exit $$code
+
 .PHONY: bench
 bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 30m .

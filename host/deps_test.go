@@ -47,17 +47,19 @@ var uses = map[string][]string{
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
 	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/crash": {},
 	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/watch"},
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
 
 // testUses lists what the tests of a package may import on top of that.
 var testUses = map[string][]string{
-	"abi":              {"abi/wire"},
-	"guests/archive":   {"sdk/sdktest"},
-	"sdk":              {"sdk/sdktest"},
-	"host/data":        {"host/data/datatest"},
-	"host/data/sqlite": {"host/data/datatest"},
+	"abi":                {"abi/wire"},
+	"guests/archive":     {"sdk/sdktest"},
+	"sdk":                {"sdk/sdktest"},
+	"host/data":          {"host/data/datatest"},
+	"host/data/sqlite":   {"host/data/datatest"},
+	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
 }
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler
