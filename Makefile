@@ -109,6 +109,12 @@ hostile: ## every hostile guest: how it ends, and what it costs the host and a n
 	@out=$$(WASMHOST_HOSTILE=report $(GO) test -run '^TestHostileReport$$' -v -count=1 -timeout 30m ./host/engine 2>&1); code=$$?; \
 	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestHostileReport/'; exit $$code
 
+.PHONY: crash
+crash: ## kills the host at every sync and at random writes, and cuts the power; about five minutes
+	$(say) 'crashing the host while it archives$(if $(WASMHOST_CRASH_SEED),, (WASMHOST_CRASH_SEED=N repeats what N did))'
+	@out=$$(WASMHOST_CRASH=all $(GO) test -run '^TestCrash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash 2>&1); code=$$?; \
+	echo "$$out" | grep -v '^=== '; exit $$code
+
 .PHONY: bench
 bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 30m .

@@ -49,6 +49,7 @@ var uses = map[string][]string{
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
 	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/crash": {},
 	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch"},
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
@@ -64,6 +65,8 @@ var testUses = map[string][]string{
 	// runs here is not linked into the host.
 	"host":             {"sdk", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
+
+	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
 }
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler

@@ -1,0 +1,124 @@
+package crash
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// By default some crashes are tried; with WASMHOST_CRASH=all (make crash) each
+// sync is, and hundreds of writes and power cuts.
+const (
+	crashEnv = "WASMHOST_CRASH"
+	seedEnv  = "WASMHOST_CRASH_SEED" // what a failure printed, to repeat it
+)
+
+// effort is how much is tried.
+type effort struct {
+	syncs    int // every so many syncs, killed before and after
+	writes   int // that it is killed at, before or after
+	cuts     int // every so many calls, a power cut
+	variants int // of what a cut leaves, beside nothing but what was synced
+	finishes int // of so many different cuts, one is gone on from to the end
+}
+
+var (
+	quick = effort{syncs: 7, writes: 6, cuts: 12, variants: 1, finishes: 8}
+	full  = effort{syncs: 1, writes: 400, cuts: 1, variants: 4, finishes: 8}
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(filterEnv) != "" {
+		fmt.Fprintln(os.Stderr, filtered())
+		os.Exit(1)
+	}
+	if name := os.Getenv(wrongEnv); name != "" {
+		os.Exit(wrongMain(name))
+	}
+	os.Exit(m.Run())
+}
+
+// TestCrash runs the real binary and kills it, or cuts the power, while its
+// worker archives. At each point every row must be in a database, and in the
+// end in exactly one, as it was. The wrong programs must lose or double rows.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	if err := traceable(t); err != nil {
+		t.Skipf("skipped: crashes at chosen system calls, which take ptrace and seccomp: %v; TestKilledHostLosesNothing kills at random moments", err)
+	}
+	e, seed := quick, rand.Uint64()
+	if os.Getenv(crashEnv) == "all" {
+		e = full
+	}
+	if s := os.Getenv(seedEnv); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedEnv, err)
+		}
+	}
+	fmt.Fprintf(t.Output(), "%d rows, %d to move in pages of %d; %s=%d\n", rows, rows-keep, page, seedEnv, seed)
+	s := newSite(t)
+	tell := func(x *crasher) {
+		fmt.Fprintf(t.Output(), "\n%-58s %8s %8s %8s %8s\n", x.name, "points", "losing", "lost", "doubled")
+		for i, n := range x.tallies {
+			if n.points > 0 {
+				fmt.Fprintf(t.Output(), "  %-56s %8d %8d %8d %8d\n", ways[i], n.points, n.losing, n.lost, n.doubled)
+			}
+		}
+	}
+
+	worker := &crasher{t: t, site: s, effort: e, seed: seed, name: "the archive worker", program: s.host, ledger: true}
+	began := time.Now()
+	worker.all()
+	tell(worker)
+	for _, n := range worker.tallies {
+		if n.points == 0 || n.lost+n.doubled > 0 {
+			t.Errorf("%d points tried, %d rows lost, %d doubled; seed %d", n.points, n.lost, n.doubled, seed)
+		}
+	}
+	for _, p := range wrong {
+		x := &crasher{t: t, site: s, effort: e, seed: seed, name: p.name}
+		x.program = func(dir string) program { return wrongProgram(t, p.name, dir) }
+		x.all()
+		tell(x)
+		var killed, cut tally
+		for w, n := range x.tallies {
+			if way(w).cut() {
+				cut.add(n)
+			} else {
+				killed.add(n)
+			}
+		}
+		found := p.find(killed) > 0
+		if p.cuts {
+			found = !found && p.find(cut) > 0
+		}
+		if !found {
+			t.Errorf("%s: %+v when killed, %+v when the power was cut: the harness did not find the mistake; seed %d", p.name, killed, cut, seed)
+		}
+	}
+	fmt.Fprintf(t.Output(), "\n%.0f s\n", time.Since(began).Seconds())
+}
+
+// traceable returns why a program cannot be traced.
+func traceable(t *testing.T) error {
+	p := wrongProgram(t, "none", t.TempDir())
+	r, err := trace(p, nil)
+	if err == nil && r.exit != 0 {
+		err = errors.New(strings.TrimSpace(r.log))
+	}
+	return err
+}
+
+func wrongProgram(t *testing.T, name, dir string) program {
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program{argv: []string{binary}, env: []string{wrongEnv + "=" + name}, dir: dir}
+}

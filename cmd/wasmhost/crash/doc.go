@@ -1,0 +1,2 @@
+// Package crash holds the test that crashes wasmhost.
+package crash
