@@ -11,6 +11,7 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
 // databases are how tasks come to the handles: all to the same stores, or each
@@ -22,6 +23,7 @@ type databases struct {
 	mu     sync.Mutex
 	shared *data.Handles   // with the adapter daemon
 	idle   []*data.Handles // with direct, which no task uses
+	all    []map[string]*lazyStore
 	closed bool
 }
 
@@ -30,6 +32,7 @@ type databases struct {
 func newDatabases(ctx context.Context, cfg config.Data, log *slog.Logger) *databases {
 	d := &databases{cfg: cfg, log: log}
 	stores := newStores(cfg, log)
+	d.all = append(d.all, stores)
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
 		_, _ = stores[name].get(ctx) // it logs what is wrong
 	}
@@ -55,7 +58,9 @@ func (d *databases) take() (_ *data.Handles, giveBack func(), _ error) {
 	if n := len(d.idle); n > 0 {
 		h, d.idle = d.idle[n-1], d.idle[:n-1]
 	} else {
-		h = handlesOf(newStores(d.cfg, d.log))
+		stores := newStores(d.cfg, d.log)
+		d.all = append(d.all, stores)
+		h = handlesOf(stores)
 	}
 	return h, func() { d.back(h) }, nil
 }
@@ -68,6 +73,29 @@ func (d *databases) back(h *data.Handles) {
 		return
 	}
 	d.idle = append(d.idle, h)
+}
+
+// stats returns what the stores of each handle hold and have written, together.
+func (d *databases) stats() map[string]metrics.Database {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sum := map[string]metrics.Database{}
+	for _, stores := range d.all {
+		for name, s := range stores {
+			n := sum[name]
+			st := s.stats()
+			n.Connections += st.Connections
+			n.Statements += st.Statements
+			n.MemoryBytes += st.MemoryBytes
+			n.Waiting += st.Waiting
+			n.Groups += st.Groups
+			n.Batches += st.Batches
+			n.Again += st.Again
+			n.Committing += st.Committing
+			sum[name] = n
+		}
+	}
+	return sum
 }
 
 // Close closes what no task uses. A task that is still running, which no run of

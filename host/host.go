@@ -75,6 +75,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 		return nil, err
 	}
 	h.databases = newDatabases(ctx, cfg.Data, log)
+	h.metrics.Databases(h.databases.stats)
 	return h, h.loadWorkers(ctx)
 }
 

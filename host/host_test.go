@@ -498,6 +498,8 @@ func TestMetricsAreServed(t *testing.T) {
 		`wasmhost_task_attempts_total{code="ok",worker="archive"} 1`,
 		`wasmhost_worker_rows_written_total{worker="archive"} 400`,
 		`wasmhost_task_seconds_count{worker="archive"} 1`,
+		`wasmhost_database_commits_total{handle="archive"} 1`,
+		`wasmhost_database_connections{handle="primary"} 2`,
 	} {
 		if !strings.Contains(string(body), want+"\n") {
 			t.Errorf("no line %s in\n%s", want, body)

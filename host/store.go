@@ -103,6 +103,16 @@ func (s *lazyStore) get(ctx context.Context) (data.Store, error) {
 	return s.store, nil
 }
 
+// stats is zero until the store is open.
+func (s *lazyStore) stats() sqlite.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if open, ok := s.store.(*sqlite.Store); ok {
+		return open.Stats()
+	}
+	return sqlite.Stats{}
+}
+
 // Open implements [data.Store].
 func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
 	store, err := s.get(ctx)
