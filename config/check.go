@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+var eventPart = regexp.MustCompile(`^[a-z0-9_./-]{1,64}$`)
 
 // check finds what no single value shows: handles without a file or with the
 // same one, and roles and grants on handles that do not exist.
@@ -57,9 +61,22 @@ func (c *Config) check(sources map[string]string) Problems {
 		}
 	}
 
+	for _, name := range handles {
+		for _, collection := range c.Data.Handles[name].Events {
+			if !eventPart.MatchString(collection) {
+				report("data.handles."+name+".events", "%q cannot be a part of an event's name, which has lower-case letters, digits and any of _ . / -", collection)
+			}
+		}
+	}
+
 	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
 		worker := c.Workers[name]
 		prefix := "workers." + name + "."
+		for _, pattern := range worker.On {
+			if _, err := path.Match(pattern, ""); err != nil {
+				report(prefix+"on", "%q is no pattern: %v", pattern, err)
+			}
+		}
 		for _, role := range slices.Sorted(maps.Keys(worker.Handles)) {
 			if handle := worker.Handles[role]; !slices.Contains(handles, handle) {
 				report(prefix+"handles."+role, "is %q, which is no handle; %s", handle, known)

@@ -29,6 +29,9 @@ type Config struct {
 	Settings map[string]any `koanf:"settings"`
 
 	entries []Entry
+	values  map[string]any // merged, by dotted key, nothing masked
+	opts    Options        // what it was loaded from
+	file    string         // that was looked for
 }
 
 // Log says what the host logs to its standard error.
@@ -78,6 +81,9 @@ type Handle struct {
 	BusyTimeout time.Duration `koanf:"busy_timeout"`
 	// Readers is the number of connections for reading, 1 to 64. Default 4.
 	Readers int `koanf:"readers"`
+	// Events are the collections whose changes by workers are told as events,
+	// data:COLLECTION:created, updated and deleted. Default none.
+	Events []string `koanf:"events"`
 }
 
 // Engine is how modules are compiled.
@@ -128,8 +134,12 @@ type Worker struct {
 	MaxAttempts int `koanf:"max_attempts"`
 	// Handles maps the worker's roles to handles: source = "primary".
 	Handles map[string]string `koanf:"handles"`
-	Grants  Grants            `koanf:"grants"`
-	Limits  Limits            `koanf:"limits"`
+	// On are names of events, or patterns such as data:documents:*. Each such
+	// event that others emit becomes a task of the worker, with the event's name
+	// as its kind and the event's data as its payload.
+	On     []string `koanf:"on"`
+	Grants Grants   `koanf:"grants"`
+	Limits Limits   `koanf:"limits"`
 }
 
 // Limits bound what one task of a worker can make the host hold or do. Reaching

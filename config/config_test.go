@@ -136,7 +136,7 @@ func TestLoadFile(t *testing.T) {
 			"since": "2024-05-01T10:00:00Z", "day": "2024-05-01",
 		}},
 	}
-	got.entries = nil
+	got.entries, got.values, got.opts, got.file = nil, nil, Options{}, ""
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
@@ -160,7 +160,7 @@ func TestLoadWithoutAnything(t *testing.T) {
 			t.Errorf("%s came from %q, want the defaults", e.Key, e.Source)
 		}
 	}
-	got.entries = nil
+	got.entries, got.values, got.opts, got.file = nil, nil, Options{}, ""
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
@@ -281,7 +281,7 @@ func TestProblems(t *testing.T) {
 		{name: "unknown key", toml: `wokers_dir = "x"`,
 			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
-			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, path, read_only, readers"}},
+			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, events, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
 		{name: "wrong type", toml: "[workers.a]\nconcurrency = \"2\"",
 			want: []string{`workers.a.concurrency: is "2"; allowed: a whole number from 1 to 256`}},

@@ -109,6 +109,7 @@ func schema() *node {
 				"read_only":    flag(false),
 				"busy_timeout": duration(5*time.Second, 0, 10*time.Minute),
 				"readers":      number(4, 1, 64),
+				"events":       list(),
 			})),
 			"queries": named(table(map[string]*node{
 				"handle": {leaf: &leaf{kind: kindString, name: true}},
@@ -133,6 +134,7 @@ func schema() *node {
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
 			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
+			"on":           list(),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
 				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
@@ -18,6 +19,8 @@ type env struct {
 	progress func(done, total int64)
 	data     *data.Access
 	router   *command.Router
+	events   *command.Events
+	told     map[string]config.Handle // whose changes become events
 	caller   command.Caller
 	log      *slog.Logger
 
@@ -45,6 +48,7 @@ func (e *env) WriteRows(ctx context.Context, ms []abi.Mutation, rows []byte) ([]
 	for _, r := range results {
 		e.rowsWritten += r.Applied
 	}
+	e.tellChanges(ctx, ms, results)
 	return results, err
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
@@ -28,7 +30,8 @@ const webLimit = time.Second
 
 // Host serves the workers of one folder.
 type Host struct {
-	cfg       *config.Config
+	cfg       *config.Config                // that it was started with
+	live      atomic.Pointer[config.Config] // see now
 	log       *slog.Logger
 	unlock    func() error // of the state folder
 	state     *State
@@ -49,6 +52,7 @@ type Host struct {
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
 	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h.live.Store(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -63,7 +67,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	h.router = command.NewRouter(log)
 	h.router.Observe(h.metrics.Called)
 	if err := command.RegisterBuiltins(h.router, command.Builtins{
-		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{cfg}, Tasks: h.state,
+		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{h}, Tasks: h.state,
 	}); err != nil {
 		return nil, fmt.Errorf("registering commands: %w", err)
 	}
@@ -80,10 +84,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 }
 
 // settings is the configuration as config/get sees it.
-type settings struct{ cfg *config.Config }
+type settings struct{ host *Host }
 
 // Lookup implements [command.Config].
-func (s settings) Lookup(key string) (any, bool) { return s.cfg.Setting(key) }
+func (s settings) Lookup(key string) (any, bool) { return s.host.now().Setting(key) }
 
 // State returns the host's database. It is the host's to close.
 func (h *Host) State() *State { return h.state }
@@ -193,9 +197,16 @@ func (h *Host) Run(ctx context.Context) error {
 
 // serve runs the queue until ctx ends.
 func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
+	if err := h.beginTriggers(ctx); err != nil {
+		return err
+	}
 	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
 		return fmt.Errorf("starting the queue: %w", err)
 	}
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { h.reload(ctx) })
+	background.Go(func() { h.triggers(ctx) })
 	close(h.ready)
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)

@@ -1,10 +1,13 @@
 package host_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +25,13 @@ var testGuest = sync.OnceValues(func() (string, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the test guest: %w\n%s", err, out)
 	}
+	// Compiled once, as the archive worker is.
+	w := &world{dir: file + ".world"}
+	w.must(os.MkdirAll(w.path("workers"), 0o755))
+	w.must(os.Link(file, w.path("workers/x.wasm")))
+	h, err := host.New(context.Background(), w.config(), discard())
+	w.must(err)
+	w.must(h.Close())
 	return file, nil
 })
 
@@ -31,6 +41,21 @@ func (w *world) addGuest(name string) {
 	file, err := testGuest()
 	w.must(err)
 	w.must(os.Link(file, w.path("workers/"+name+".wasm")))
+	if _, err := os.Stat(w.path("test.compiled")); err == nil {
+		return
+	}
+	w.must(os.WriteFile(w.path("test.compiled"), nil, 0o600))
+	w.must(filepath.WalkDir(file+".world/state/compiled", func(from string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		to := w.path("state/compiled/" + strings.TrimPrefix(from, file+".world/state/compiled/"))
+		if _, err := os.Stat(to); err == nil {
+			return nil
+		}
+		w.must(os.MkdirAll(filepath.Dir(to), 0o755))
+		return os.Link(from, to)
+	}))
 }
 
 func (w *world) ask(h *host.Host, worker, payload string) *queue.Record {

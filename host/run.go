@@ -30,11 +30,13 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		return nil, bill, err
 	}
 	defer giveBack()
-	cfg := h.cfg.Worker(j.worker)
+	cfg := h.now().Worker(j.worker)
 	e := &env{
 		progress: j.progress,
 		data:     handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
 		router:   h.router,
+		events:   h.state.Events,
+		told:     h.cfg.Data.Handles,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Chain: j.chain,
 			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
@@ -105,10 +107,7 @@ type provider struct {
 // provide offers the commands that a worker was granted to provide. One that is
 // taken is logged, and the worker serves its tasks without it.
 func (h *Host) provide(name string, module *engine.Module) {
-	cfg := h.cfg.Worker(name)
-	if len(cfg.Grants.Provides) == 0 {
-		return
-	}
+	cfg := h.now().Worker(name)
 	p := &provider{host: h, worker: name, module: module, slots: make(chan struct{}, cfg.Calls)}
 	if err := h.router.Provide(name, cfg.Grants.Provides, p); err != nil {
 		h.log.Warn("a worker's commands are not provided", "worker", name, "error", err)
@@ -117,7 +116,7 @@ func (h *Host) provide(name string, module *engine.Module) {
 
 // Call implements [command.Provider].
 func (p *provider) Call(ctx context.Context, c command.Call) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.host.cfg.Worker(p.worker).Deadline)
+	ctx, cancel := context.WithTimeout(ctx, p.host.now().Worker(p.worker).Deadline)
 	defer cancel()
 	select {
 	case p.slots <- struct{}{}:

@@ -51,6 +51,7 @@ func RegisterBuiltins(r *Router, b Builtins) error {
 		{abi.CommandGetConfig, getConfig(b.Config)},
 		{abi.CommandGetSession, getSession(b.Sessions)},
 		{abi.CommandSetSession, setSession(b.Sessions)},
+		{abi.CommandDeleteSession, deleteSession(b.Sessions)},
 		{abi.CommandSubmitTask, submitTask(b.Tasks)},
 	} {
 		if err := r.Register(c.name, c.h); err != nil {
