@@ -34,7 +34,7 @@ func openHandles(ctx context.Context, cfg config.Data, log *slog.Logger) *data.H
 		_, _ = s.get(ctx) // it logs what is wrong
 		stores[name] = s
 	}
-	return data.NewHandles(stores)
+	return data.NewHandles(stores, queriesOf(cfg))
 }
 
 // alone refuses a handle whose file another handle can write, whatever the two
@@ -97,6 +97,15 @@ func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (
 		return nil, err
 	}
 	return store.Open(ctx, q, scope)
+}
+
+// Select implements [data.Store].
+func (s *lazyStore) Select(ctx context.Context, sql string, params map[string]any, scope *data.Scope) (data.Cursor, error) {
+	store, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Select(ctx, sql, params, scope)
 }
 
 // Write implements [data.Store].

@@ -25,6 +25,7 @@ func Exercise(t *testing.T, open func(t *testing.T, schema ...string) data.Store
 		{"Order", testOrder},
 		{"Keyset", testKeyset},
 		{"Aggregates", testAggregates},
+		{"Describe", testDescribe},
 		{"Lookup", testLookup},
 		{"Buffers", testBuffers},
 		{"Budget", testBudget},

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -99,29 +98,33 @@ func TestAuthorizer(t *testing.T) {
 	}
 }
 
-// A statement that a change of the schema has SQLite prepare again is held to
-// its own rights, whatever was prepared in between.
-func TestAuthorizerAfterAChangeOfTheSchema(t *testing.T) {
+// Rows that a trigger copies into a full-text index go through statements that
+// the index prepares itself, also when the connection first meets it.
+func TestAuthorizerAndVirtualTables(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, Config{}, `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)`, `CREATE TABLE u (id INTEGER PRIMARY KEY)`, `INSERT INTO t VALUES (1, 'a')`)
-	scope := granting("t", data.Rights{Read: data.SomeColumns("id")})
-	for i := range 3 {
-		c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, scope)
+	for name, scope := range map[string]*data.Scope{
+		"everything": data.Everything(),
+		"a grant":    granting("t", data.Rights{Read: data.SomeColumns("id"), Insert: data.SomeColumns("id", "body"), Update: data.SomeColumns("body"), Delete: true}),
+	} {
+		s := openStore(t, Config{}, `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)`, `CREATE VIRTUAL TABLE search USING fts5(body)`,
+			`CREATE TRIGGER t_in AFTER INSERT ON t BEGIN INSERT INTO search (rowid, body) VALUES (new.id, new.body); END`,
+			`CREATE TRIGGER t_out AFTER DELETE ON t BEGIN DELETE FROM search WHERE rowid = old.id; END`,
+			`CREATE TRIGGER t_up AFTER UPDATE ON t BEGIN UPDATE search SET body = new.body WHERE rowid = new.id; END`)
+		for _, verb := range []abi.Verb{abi.Insert, abi.Upsert, abi.Update, abi.Delete, abi.InsertNew} {
+			_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: verb}}, datatest.Batch([]string{"id", "body"}, []any{int64(1), "some words"}), scope)
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, verb, err)
+			}
+		}
+		c, err := s.Select(context.Background(), `SELECT rowid AS id FROM search WHERE search MATCH :words`, map[string]any{"words": "some"}, scope)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, rows := datatest.Decode(t, next(t, c))
-		if !reflect.DeepEqual(rows, [][]any{{int64(1)}}) {
-			t.Errorf("round %d: %v", i, rows)
+		if _, rows := datatest.Decode(t, next(t, c)); !reflect.DeepEqual(rows, [][]any{{int64(1)}}) {
+			t.Errorf("%s: found %v", name, rows)
 		}
 		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := readAll(s, abi.Query{Collection: "u"}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := openSQL(t, s.path).Exec(fmt.Sprintf(`ALTER TABLE t ADD COLUMN b%d`, i)); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 	}
 }

@@ -34,6 +34,7 @@ type column struct {
 	name      string
 	quoted    string // for SQL, by itself
 	qualified string // for SQL, with the table in front: SQLite never takes that for a string
+	declared  string // type
 	nullable  bool
 	generated bool
 }
@@ -88,13 +89,14 @@ func (sc *schema) table(c *conn, name string) (*table, error) {
 		}
 		col := column{
 			name:      string(row.Column(0).Bytes()),
+			declared:  string(row.Column(4).Bytes()),
 			nullable:  row.Column(1).Int() == 0,
 			generated: hidden == 2 || hidden == 3,
 		}
 		col.quoted = quote(col.name)
 		col.qualified = t.quoted + "." + col.quoted
 		place := row.Column(2).Int()
-		rowid = rowid || place > 0 && strings.EqualFold(string(row.Column(4).Bytes()), "integer")
+		rowid = rowid || place > 0 && strings.EqualFold(col.declared, "integer")
 		t.byName[col.name] = len(t.columns)
 		t.columns = append(t.columns, col)
 		places = append(places, place)

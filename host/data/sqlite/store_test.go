@@ -82,10 +82,13 @@ func readAll(s *Store, q abi.Query) ([][]any, error) {
 		return nil, err
 	}
 	defer c.Close()
-	var rows [][]any
+	return cursorRows(c)
+}
+
+func cursorRows(c data.Cursor) (rows [][]any, err error) {
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := c.Next(ctx, buf)
+		n, err := c.Next(context.Background(), buf)
 		if err != nil || n == 0 {
 			return rows, err
 		}
