@@ -56,7 +56,7 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	fresh := &schema{version: version, names: make(map[string]bool), tables: make(map[string]*table)}
 	err = c.each(collectionsSQL, "", func(row *lite.Stmt) {
 		name := string(row.Column(0).Bytes())
-		if len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
+		if name == "" || len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
 			return
 		}
 		fresh.names[name] = string(row.Column(1).Bytes()) == "view"

@@ -86,7 +86,7 @@ func readAll(s *Store, q abi.Query) ([][]any, error) {
 }
 
 func cursorRows(c data.Cursor) (rows [][]any, err error) {
-	buf := make([]byte, 1<<16)
+	buf := make([]byte, 1<<18)
 	for {
 		n, err := c.Next(context.Background(), buf)
 		if err != nil || n == 0 {
