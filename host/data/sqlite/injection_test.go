@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"reflect"
@@ -277,10 +278,12 @@ func FuzzNames(f *testing.F) {
 			Read: data.SomeColumns("k", column), Insert: data.SomeColumns("k", column), Update: data.SomeColumns(column), Delete: true,
 			Where: []abi.Condition{{Column: column, Op: abi.GreaterOrEqual, Value: ""}},
 		})} {
+			var ms []abi.Mutation
 			for _, verb := range []abi.Verb{abi.Insert, abi.Upsert, abi.InsertNew, abi.Update} {
-				if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: verb}}, batch, scope); err != nil {
-					t.Fatalf("%s: %v", verb, err)
-				}
+				ms = append(ms, abi.Mutation{Collection: collection, Verb: verb, Size: int64(len(batch))})
+			}
+			if _, err := s.Write(context.Background(), ms, bytes.Repeat(batch, len(ms)), scope); err != nil {
+				t.Fatal(err)
 			}
 			for _, q := range []abi.Query{
 				{Columns: []string{column}}, {Columns: []string{column}, OrderBy: []abi.Order{{Column: column}, {Column: "k"}}, After: []any{"", int64(0)}},
