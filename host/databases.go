@@ -36,7 +36,7 @@ func newDatabases(ctx context.Context, cfg config.Data, log *slog.Logger) *datab
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
 		_, _ = stores[name].get(ctx) // it logs what is wrong
 	}
-	if h := handlesOf(stores); cfg.Adapter == config.Direct {
+	if h := handlesOf(cfg, stores); cfg.Adapter == config.Direct {
 		d.idle = append(d.idle, h)
 	} else {
 		d.shared = h
@@ -60,7 +60,7 @@ func (d *databases) take() (_ *data.Handles, giveBack func(), _ error) {
 	} else {
 		stores := newStores(d.cfg, d.log)
 		d.all = append(d.all, stores)
-		h = handlesOf(stores)
+		h = handlesOf(d.cfg, stores)
 	}
 	return h, func() { d.back(h) }, nil
 }

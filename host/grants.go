@@ -7,7 +7,7 @@ import (
 
 // grantsOf is what the configuration grants a worker on the fast path.
 func grantsOf(g config.Grants) data.Grants {
-	grants := make(data.Grants, len(g.Data))
+	grants := data.Grants{Handles: make(map[string]data.Grant, len(g.Data)), Queries: g.Queries}
 	for handle, grant := range g.Data {
 		collections := make(map[string]data.Rights, len(grant.Collections))
 		for name, r := range grant.Collections {
@@ -16,7 +16,7 @@ func grantsOf(g config.Grants) data.Grants {
 				Delete: r.Delete, Where: r.Where,
 			}
 		}
-		grants[handle] = data.Grant{Verbs: grant.Verbs, Collections: collections}
+		grants.Handles[handle] = data.Grant{Verbs: grant.Verbs, Collections: collections}
 	}
 	return grants
 }
@@ -26,4 +26,13 @@ func columnsOf(c config.Columns) data.Columns {
 		return data.AllColumns()
 	}
 	return data.SomeColumns(c.Names...)
+}
+
+// queriesOf is the operator's queries.
+func queriesOf(cfg config.Data) map[string]data.Query {
+	queries := make(map[string]data.Query, len(cfg.Queries))
+	for name, q := range cfg.Queries {
+		queries[name] = data.Query{Handle: q.Handle, SQL: q.SQL}
+	}
+	return queries
 }

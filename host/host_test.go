@@ -396,6 +396,38 @@ func TestOneFileUnderTwoHandles(t *testing.T) {
 	}
 }
 
+// A worker with a grant on the rows of one version moves those, and never
+// learns of the others or of the column that it was not granted.
+func TestGrantByCollection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = strings.Replace(grants, `data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }`, `
+[workers.archive.grants.data.primary.chat_messages]
+read = ["id", "timestamp", "version", "content"]
+delete = true
+where = [["version", "in", [1, 3]]]
+[workers.archive.grants.data.archive.chat_messages]
+read = true
+insert = true
+`, 1)
+	primary, archive := w.open("primary.db"), w.open("archive.db")
+	w.fill(primary, 40)
+	w.exec(primary, "UPDATE chat_messages SET version = CAST(substr(id, -1) AS INTEGER)")
+	var there, theirs int
+	w.must(primary.QueryRow("SELECT count(*), count(*) FILTER (WHERE version IN (1, 3)) FROM chat_messages").Scan(&there, &theirs))
+	h, _ := w.start()
+	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+	if task.State != queue.Completed || theirs == 0 || theirs == there || task.Done != int64(theirs) {
+		t.Fatalf("of %d rows, %d of them granted: %+v", there, theirs, task)
+	}
+	var left, outside, moved, complete int
+	w.must(primary.QueryRow("SELECT count(*), count(*) FILTER (WHERE version NOT IN (1, 3)) FROM chat_messages").Scan(&left, &outside))
+	w.must(archive.QueryRow("SELECT count(*), count(extra) FROM chat_messages WHERE version IN (1, 3)").Scan(&moved, &complete))
+	if left != there-theirs || outside != left || moved != theirs || complete != 0 {
+		t.Errorf("%d rows are left, %d of others; %d were moved, %d with the hidden column", left, outside, moved, complete)
+	}
+}
+
 func TestLimitsOfAWorker(t *testing.T) {
 	t.Parallel()
 	for key, line := range map[string]string{"fuel": "fuel = 500000", "limit: rows": "limits = { rows = 4000 }"} {

@@ -42,12 +42,12 @@ func newStores(cfg config.Data, log *slog.Logger) map[string]*lazyStore {
 	return stores
 }
 
-func handlesOf(stores map[string]*lazyStore) *data.Handles {
+func handlesOf(cfg config.Data, stores map[string]*lazyStore) *data.Handles {
 	all := make(map[string]data.Store, len(stores))
 	for name, s := range stores {
 		all[name] = s
 	}
-	return data.NewHandles(all)
+	return data.NewHandles(all, queriesOf(cfg))
 }
 
 // alone refuses a handle whose file another handle can write, whatever the two
@@ -120,6 +120,15 @@ func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (
 		return nil, err
 	}
 	return store.Open(ctx, q, scope)
+}
+
+// Select implements [data.Store].
+func (s *lazyStore) Select(ctx context.Context, sql string, params map[string]any, scope *data.Scope) (data.Cursor, error) {
+	store, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Select(ctx, sql, params, scope)
 }
 
 // Write implements [data.Store].

@@ -200,6 +200,65 @@ func TestColumnsInAnyOrder(t *testing.T) {
 	})
 }
 
+func TestExistsDescribeAndNamedQueries(t *testing.T) {
+	t.Parallel()
+	h := sdktest.New(t)
+	h.Table("primary", "notes", []string{"room", "id", "body"}, "id", "room").Insert("a", 1, "x")
+	h.Table("primary", "empty", []string{"id"})
+	var given map[string]any
+	h.Query("recent", func(params map[string]any) ([]string, [][]any, error) {
+		given = params
+		return []string{"id", "n"}, [][]any{{"a", 1}, {"b", nil}}, nil
+	})
+	must(t, h, func(task *sdk.Task) error {
+		for collection, want := range map[string]bool{"notes": true, "empty": false} {
+			if got, err := task.Data.Exists(abi.Query{Handle: "primary", Collection: collection}); err != nil || got != want {
+				t.Errorf("Exists in %s: %t, %v", collection, got, err)
+			}
+		}
+		column := func(collection, name string, key int) sdk.Column {
+			return sdk.Column{Collection: collection, Name: name, Affinity: "blob", Nullable: true, Key: key, Read: true, Insert: true, Update: true, Delete: true}
+		}
+		notes := []sdk.Column{column("notes", "room", 2), column("notes", "id", 1), column("notes", "body", 0)}
+		if got, err := task.Data.Describe("primary", "notes"); err != nil || !reflect.DeepEqual(got, notes) {
+			t.Errorf("Describe: %+v, %v", got, err)
+		}
+		if got, err := task.Data.Describe("primary", ""); err != nil || !reflect.DeepEqual(got, append([]sdk.Column{column("empty", "id", 1)}, notes...)) {
+			t.Errorf("Describe all: %+v, %v", got, err)
+		}
+		_, err := task.Data.Describe("primary", "nought")
+		if !errors.Is(err, abi.UnknownCollection) {
+			t.Errorf("Describe of what is not there: %v", err)
+		}
+
+		params := map[string]any{"room": "a", "most": int64(5), "since": nil}
+		rows, err := task.Data.Query("recent", params)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for ; rows.Next(); n++ {
+		}
+		if rows.Err() != nil || n != 2 || !reflect.DeepEqual(given, params) {
+			t.Errorf("%d rows, %v, for %v", n, rows.Err(), given)
+		}
+		for name, q := range map[string]abi.Query{
+			"a list":        {Named: "recent", Params: map[string]any{"room": []any{}}},
+			"with a limit":  {Named: "recent", Limit: 1},
+			"params alone":  {Handle: "primary", Collection: "notes", Params: map[string]any{"a": nil}},
+			"describe some": {Handle: "primary", Collection: "notes", Describe: true, Columns: []string{"id"}},
+		} {
+			if _, err := task.Data.Rows(q); !errors.Is(err, abi.InvalidArgument) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := task.Data.Query("other", nil); !errors.Is(err, abi.NotGranted) {
+			t.Errorf("a query that is not there: %v", err)
+		}
+		return nil
+	})
+}
+
 func TestListRowsStayValid(t *testing.T) {
 	t.Parallel()
 	h := notes(t, 40)

@@ -129,7 +129,9 @@ func FuzzReadQuery(f *testing.F) {
 			OrderBy: []abi.Order{{Column: "n", Descending: true}, {Column: "id"}}, Limit: 1000,
 			After: []any{int64(5), "k"}, Until: []any{int64(9), "z"}},
 		abi.Query{Aggregates: []abi.Aggregate{{Func: "count"}, {Func: "max", Column: "n"}}},
-		abi.Query{Lookup: chatBatch(1), Key: []string{"id"}})
+		abi.Query{Lookup: chatBatch(1), Key: []string{"id"}},
+		abi.Query{Handle: "primary", Describe: true}, abi.Query{Handle: "primary", Collection: "t", Describe: true},
+		abi.Query{Named: "rooms", Params: map[string]any{"a": int64(1), "": nil, "b": []byte{0}}})
 }
 
 func FuzzReadMutations(f *testing.F) {

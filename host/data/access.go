@@ -3,6 +3,7 @@ package data
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,12 +15,20 @@ import (
 // Handles are the stores of a host by handle. They are safe for concurrent
 // use.
 type Handles struct {
-	stores map[string]Store
+	stores  map[string]Store
+	queries map[string]Query
 }
 
-// NewHandles takes over stores: [Handles.Close] closes them.
-func NewHandles(stores map[string]Store) *Handles {
-	return &Handles{stores: maps.Clone(stores)}
+// Query is a SELECT that the operator wrote, for workers to run by name.
+type Query struct {
+	Handle string
+	SQL    string
+}
+
+// NewHandles takes over stores: [Handles.Close] closes them. Queries, by name,
+// are on handles that exist.
+func NewHandles(stores map[string]Store, queries map[string]Query) *Handles {
+	return &Handles{stores: maps.Clone(stores), queries: maps.Clone(queries)}
 }
 
 // Close closes all stores.
@@ -37,9 +46,12 @@ func (h *Handles) Close() error {
 // grants. Without any it leads nowhere. rows is how many rows the task may read
 // and write in all, 0 for no limit.
 func (h *Handles) Access(g Grants, rows int64) *Access {
-	a := &Access{handles: h, scopes: make(map[string]*Scope, len(g)), budget: NewBudget(rows)}
-	for handle, grant := range g {
+	a := &Access{handles: h, scopes: make(map[string]*Scope, len(g.Handles)), queries: make(map[string]bool), budget: NewBudget(rows)}
+	for handle, grant := range g.Handles {
 		a.scopes[handle] = NewScope(grant, a.budget)
+	}
+	for _, name := range g.Queries {
+		a.queries[name] = true
 	}
 	return a
 }
@@ -53,6 +65,7 @@ func (h *Handles) Access(g Grants, rows int64) *Access {
 type Access struct {
 	handles *Handles
 	scopes  map[string]*Scope
+	queries map[string]bool
 	budget  *Budget
 }
 
@@ -68,20 +81,52 @@ var needs = map[abi.Verb][]string{
 	abi.Delete:    {"delete"},
 }
 
-// Open is [Store.Open] on the handle that q names. It needs the grant "read".
+// Open is [Store.Open] on the handle that q names, which needs the grant "read",
+// or any for Describe. A named query is [Store.Select], and must be granted by
+// its name.
 func (a *Access) Open(ctx context.Context, q *abi.Query) (Cursor, error) {
-	store, scope, err := a.store(q.Handle, q.Collection, "read")
+	if q.Named != "" {
+		return a.named(ctx, q)
+	}
+	verb := "read"
+	if q.Describe {
+		verb = ""
+	}
+	store, scope, err := a.store(q.Handle, q.Collection, verb)
 	if err != nil {
 		return nil, err
 	}
+	about := func(err error) error { return within(q.Handle, err) }
 	if err := a.budget.Spent(); err != nil {
-		return nil, within(q.Handle, err)
+		return nil, about(err)
 	}
 	c, err := store.Open(ctx, q, scope)
 	if err != nil {
-		return nil, within(q.Handle, err)
+		return nil, about(err)
 	}
-	return &accessCursor{Cursor: c, handle: q.Handle}, nil
+	return &accessCursor{Cursor: c, about: about}, nil
+}
+
+// named runs a query of the operator's. Its handle is not the worker's to know.
+// A name that was not granted is refused alike whether it exists or not.
+func (a *Access) named(ctx context.Context, q *abi.Query) (Cursor, error) {
+	query, known := a.handles.queries[q.Named]
+	if !known || !a.queries[q.Named] {
+		return nil, abi.Errorf(abi.NotGranted, "query %q was not granted", Clip(q.Named))
+	}
+	about := func(err error) error { return about(err, "query %q", q.Named) }
+	err := CheckQuery(q)
+	if err == nil {
+		err = a.budget.Spent()
+	}
+	if err != nil {
+		return nil, about(err)
+	}
+	c, err := a.handles.stores[query.Handle].Select(ctx, query.SQL, q.Params, &Scope{Budget: a.budget})
+	if err != nil {
+		return nil, about(err)
+	}
+	return &accessCursor{Cursor: c, about: about}, nil
 }
 
 // Write is [Store.Write] on the handle that all of ms must name. It needs the
@@ -146,7 +191,8 @@ func (a *Access) charge(ms []abi.Mutation, rows []byte) error {
 }
 
 // store returns the store behind a handle, and what may be done with it, if the
-// worker was granted verb on the collection.
+// worker was granted verb on the collection; "" is for any verb, and the
+// collection may then be empty.
 func (a *Access) store(handle, collection, verb string) (Store, *Scope, error) {
 	store, known := a.handles.stores[handle]
 	if !known {
@@ -178,26 +224,29 @@ func (a *Access) offer() string {
 	return "granted: " + strings.Join(names, ", ")
 }
 
-// accessCursor puts the handle's name in front of errors.
+// accessCursor says in front of errors what they are about.
 type accessCursor struct {
 	Cursor
-	handle string
+	about func(error) error
 }
 
 func (c *accessCursor) Next(ctx context.Context, dst []byte) (int, error) {
 	n, err := c.Cursor.Next(ctx, dst)
-	return n, within(c.handle, err)
+	return n, c.about(err)
 }
 
-func (c *accessCursor) Close() error { return within(c.handle, c.Cursor.Close()) }
+func (c *accessCursor) Close() error { return c.about(c.Cursor.Close()) }
 
 // within puts the handle's name in front of an error.
-func within(handle string, err error) error {
+func within(handle string, err error) error { return about(err, "handle %q", handle) }
+
+// about puts something in front of an error.
+func about(err error, format string, args ...any) error {
 	var tooLarge *RowTooLargeError
 	if err == nil || errors.As(err, &tooLarge) {
 		return err
 	}
-	return abi.Errorf(abi.CodeOf(err), "handle %q: %s", handle, abi.MessageOf(err))
+	return abi.Errorf(abi.CodeOf(err), "%s: %s", fmt.Sprintf(format, args...), abi.MessageOf(err))
 }
 
 // Clip shortens a guest's text for an error message.

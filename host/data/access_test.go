@@ -16,10 +16,19 @@ type fake struct {
 	calls  int
 	closed int
 	err    error
+
+	sql    string
+	params map[string]any
 }
 
 func (f *fake) Open(context.Context, *abi.Query, *data.Scope) (data.Cursor, error) {
 	f.calls++
+	return f, nil
+}
+
+func (f *fake) Select(_ context.Context, sql string, params map[string]any, _ *data.Scope) (data.Cursor, error) {
+	f.calls++
+	f.sql, f.params = sql, params
 	return f, nil
 }
 
@@ -37,15 +46,19 @@ func (f *fake) Close() error {
 
 func verbs(list ...string) data.Grant { return data.Grant{Verbs: list} }
 
+func on(handle string, list ...string) data.Grants {
+	return data.Grants{Handles: map[string]data.Grant{handle: verbs(list...)}}
+}
+
 func TestAccess(t *testing.T) {
 	t.Parallel()
-	grants := data.Grants{
+	grants := data.Grants{Handles: map[string]data.Grant{
 		"primary": verbs("read", "delete"),
 		"archive": verbs("insert"),
 		"log":     verbs("update", "insert"),
 		"notes":   verbs(),
 		"ghost":   verbs("read"), // granted, but the host has no such handle
-	}
+	}}
 	read := func(handle string) func(*data.Access) error {
 		return func(a *data.Access) error {
 			_, err := a.Open(context.Background(), &abi.Query{Handle: handle})
@@ -58,7 +71,7 @@ func TestAccess(t *testing.T) {
 			return err
 		}
 	}
-	on := func(handle string, verb abi.Verb) abi.Mutation { return abi.Mutation{Handle: handle, Verb: verb} }
+	to := func(handle string, verb abi.Verb) abi.Mutation { return abi.Mutation{Handle: handle, Verb: verb} }
 	for _, test := range []struct {
 		name  string
 		call  func(*data.Access) error
@@ -73,20 +86,20 @@ func TestAccess(t *testing.T) {
 		{"no handle is no default", read(""), abi.UnknownHandle, nil},
 		{"granted, but not there", read("ghost"), abi.UnknownHandle, nil},
 
-		{"insert", write(on("archive", abi.Insert)), abi.OK, nil},
-		{"insert_new", write(on("archive", abi.InsertNew)), abi.OK, nil},
-		{"upsert", write(on("log", abi.Upsert)), abi.OK, nil},
-		{"upsert needs update", write(on("archive", abi.Upsert)), abi.NotGranted, []string{`"archive"`, `"update"`}},
-		{"update", write(on("log", abi.Update)), abi.OK, nil},
-		{"update not granted", write(on("primary", abi.Update)), abi.NotGranted, []string{`"update"`}},
-		{"delete", write(on("primary", abi.Delete)), abi.OK, nil},
-		{"delete not granted", write(on("log", abi.Delete)), abi.NotGranted, []string{`"log"`, `"delete"`}},
+		{"insert", write(to("archive", abi.Insert)), abi.OK, nil},
+		{"insert_new", write(to("archive", abi.InsertNew)), abi.OK, nil},
+		{"upsert", write(to("log", abi.Upsert)), abi.OK, nil},
+		{"upsert needs update", write(to("archive", abi.Upsert)), abi.NotGranted, []string{`"archive"`, `"update"`}},
+		{"update", write(to("log", abi.Update)), abi.OK, nil},
+		{"update not granted", write(to("primary", abi.Update)), abi.NotGranted, []string{`"update"`}},
+		{"delete", write(to("primary", abi.Delete)), abi.OK, nil},
+		{"delete not granted", write(to("log", abi.Delete)), abi.NotGranted, []string{`"log"`, `"delete"`}},
 		{"expect", write(abi.Mutation{Handle: "primary", Verb: abi.Delete, Expect: []string{"a"}}), abi.OK, nil},
 		{"expect needs read", write(abi.Mutation{Handle: "log", Verb: abi.Update, Expect: []string{"a"}}), abi.NotGranted, []string{`"read"`}},
-		{"each mutation is checked", write(on("log", abi.Insert), on("log", abi.Delete)), abi.NotGranted, []string{`"delete"`}},
-		{"two handles", write(on("log", abi.Insert), on("archive", abi.Insert)), abi.InvalidArgument, []string{"log", "archive"}},
-		{"unknown handle to write", write(on("nowhere", abi.Insert)), abi.UnknownHandle, []string{`"nowhere"`}},
-		{"unknown verb", write(on("log", "drop")), abi.InvalidArgument, []string{`"drop"`}},
+		{"each mutation is checked", write(to("log", abi.Insert), to("log", abi.Delete)), abi.NotGranted, []string{`"delete"`}},
+		{"two handles", write(to("log", abi.Insert), to("archive", abi.Insert)), abi.InvalidArgument, []string{"log", "archive"}},
+		{"unknown handle to write", write(to("nowhere", abi.Insert)), abi.UnknownHandle, []string{`"nowhere"`}},
+		{"unknown verb", write(to("log", "drop")), abi.InvalidArgument, []string{`"drop"`}},
 		{"nothing", write(), abi.OK, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -95,7 +108,7 @@ func TestAccess(t *testing.T) {
 			for _, name := range []string{"primary", "archive", "log", "notes", "secret"} {
 				stores[name] = &fake{}
 			}
-			err := test.call(data.NewHandles(stores).Access(grants, 0))
+			err := test.call(data.NewHandles(stores, nil).Access(grants, 0))
 			datatest.WantError(t, err, test.code, test.words...)
 			if err != nil && strings.Contains(err.Error(), "secret") && test.name != "handle not granted" {
 				t.Errorf("the error tells of a handle that was not granted: %v", err)
@@ -113,8 +126,8 @@ func TestAccess(t *testing.T) {
 
 func TestAccessWithoutGrants(t *testing.T) {
 	t.Parallel()
-	h := data.NewHandles(map[string]data.Store{"primary": &fake{}})
-	for _, g := range []data.Grants{nil, {}, {"primary": {}}} {
+	h := data.NewHandles(map[string]data.Store{"primary": &fake{}}, nil)
+	for _, g := range []data.Grants{{}, {Handles: map[string]data.Grant{"primary": {}}}} {
 		_, err := h.Access(g, 0).Open(context.Background(), &abi.Query{Handle: "primary"})
 		datatest.WantError(t, err, abi.NotGranted)
 		_, err = h.Access(g, 0).Open(context.Background(), &abi.Query{Handle: "other"})
@@ -124,9 +137,9 @@ func TestAccessWithoutGrants(t *testing.T) {
 
 func TestAccessDoesNotFollowTheGrantsItWasMadeOf(t *testing.T) {
 	t.Parallel()
-	g := data.Grants{"primary": verbs("read")}
-	a := data.NewHandles(map[string]data.Store{"primary": &fake{}}).Access(g, 0)
-	g["primary"].Verbs[0] = "insert"
+	g := on("primary", "read")
+	a := data.NewHandles(map[string]data.Store{"primary": &fake{}}, nil).Access(g, 0)
+	g.Handles["primary"].Verbs[0] = "insert"
 	if _, err := a.Open(context.Background(), &abi.Query{Handle: "primary"}); err != nil {
 		t.Error(err)
 	}
@@ -137,7 +150,7 @@ func TestAccessDoesNotFollowTheGrantsItWasMadeOf(t *testing.T) {
 func TestAccessNamesTheHandleInErrors(t *testing.T) {
 	t.Parallel()
 	store := &fake{err: abi.Errorf(abi.Conflict, "row 3")}
-	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": verbs("read", "insert")}, 0)
+	a := data.NewHandles(map[string]data.Store{"primary": store}, nil).Access(on("primary", "read", "insert"), 0)
 	_, err := a.Write(context.Background(), []abi.Mutation{{Handle: "primary", Verb: abi.Insert}}, nil)
 	if want := `conflict: handle "primary": row 3`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -160,7 +173,7 @@ func TestAccessNamesTheHandleInErrors(t *testing.T) {
 func TestHandlesClose(t *testing.T) {
 	t.Parallel()
 	a, b := &fake{}, &fake{}
-	if err := data.NewHandles(map[string]data.Store{"a": a, "b": b}).Close(); err != nil {
+	if err := data.NewHandles(map[string]data.Store{"a": a, "b": b}, nil).Close(); err != nil {
 		t.Fatal(err)
 	}
 	if a.closed != 1 || b.closed != 1 {
@@ -173,7 +186,7 @@ func TestHandlesClose(t *testing.T) {
 func TestAccessCountsRowsBeforeTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	store := &fake{}
-	a := data.NewHandles(map[string]data.Store{"primary": store}).Access(data.Grants{"primary": verbs("read", "insert")}, 5)
+	a := data.NewHandles(map[string]data.Store{"primary": store}, nil).Access(on("primary", "read", "insert"), 5)
 	one := datatest.Batch([]string{"id"}, []any{int64(1)})
 	two := datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(2)})
 	m := abi.Mutation{Handle: "primary", Verb: abi.Insert}

@@ -9,8 +9,11 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 )
 
-// Grants say what a worker may do, by handle.
-type Grants map[string]Grant
+// Grants say what a worker may do.
+type Grants struct {
+	Handles map[string]Grant
+	Queries []string // names of the operator's queries
+}
 
 // Grant is what a worker may do on one handle: either verbs on all of its
 // collections, or rights by collection. A collection that is not named does
@@ -168,6 +171,15 @@ func (s *Scope) empty() bool { return s.whole == nil && len(s.collections) == 0 
 // not have.
 func (s *Scope) allow(collection, verb string) error {
 	r := s.Rights(collection)
+	if verb == "" {
+		switch {
+		case s.empty():
+			return abi.Errorf(abi.NotGranted, "nothing was granted")
+		case collection != "" && r == nil:
+			return UnknownCollection(collection)
+		}
+		return nil
+	}
 	switch {
 	case s.empty(), s.whole != nil && !r.allow(verb):
 		return abi.Errorf(abi.NotGranted, "%q was not granted", verb)

@@ -25,6 +25,7 @@ func Exercise(t *testing.T, open func(t *testing.T, schema ...string) data.Store
 		{"Order", testOrder},
 		{"Keyset", testKeyset},
 		{"Aggregates", testAggregates},
+		{"Describe", testDescribe},
 		{"Lookup", testLookup},
 		{"Buffers", testBuffers},
 		{"Budget", testBudget},
@@ -38,6 +39,7 @@ func Exercise(t *testing.T, open func(t *testing.T, schema ...string) data.Store
 		{"Cancel", testCancel},
 		{"Closed", testClosed},
 		{"Model", testModel},
+		{"ModelOfGrants", testModelOfGrants},
 		{"Hammer", testHammer},
 	} {
 		t.Run(part.name, func(t *testing.T) {
@@ -108,11 +110,17 @@ func read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, 
 
 func readAs(t *testing.T, s data.Store, q abi.Query, size int, scope *data.Scope) (columns []string, rows [][]any, err error) {
 	t.Helper()
-	ctx := testContext(t)
-	c, err := s.Open(ctx, &q, scope)
+	c, err := s.Open(testContext(t), &q, scope)
 	if err != nil {
 		return nil, nil, err
 	}
+	return readCursor(t, c, size)
+}
+
+// readCursor reads a cursor to its end, and closes it.
+func readCursor(t *testing.T, c data.Cursor, size int) (columns []string, rows [][]any, err error) {
+	t.Helper()
+	ctx := testContext(t)
 	defer func() {
 		if err := c.Close(); err != nil {
 			t.Errorf("closing the cursor: %v", err)

@@ -2,6 +2,7 @@ package datatest
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
@@ -125,6 +126,27 @@ func testAtomic(t *testing.T, open opener) {
 			t.Errorf("results: got %+v, want %+v", results, wanted)
 		}
 		want(t, s, abi.Query{Collection: "notes", Columns: strs("id"), OrderBy: by("id")}, list(row{"b"}, row{"c"}))
+	})
+
+	t.Run("mutations of several collections are one", func(t *testing.T) {
+		s := open(t, notes, `CREATE TABLE tags (note TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (note, tag))`)
+		note := Batch(notesColumns, row{"a", nil, "a", nil})
+		tags := Batch(strs("note", "tag"), row{"a", "x"}, row{"a", "y"})
+		twice := Batch(strs("note", "tag"), row{"a", "z"}, row{"a", "y"})
+		insert := func(collection string, batch []byte) abi.Mutation {
+			return abi.Mutation{Collection: collection, Verb: abi.Insert, Size: int64(len(batch))}
+		}
+		update := abi.Mutation{Collection: "notes", Verb: abi.Update}
+		results, err := s.Write(testContext(t), []abi.Mutation{insert("notes", note), insert("tags", tags), update},
+			slices.Concat(note, tags, Batch(strs("id", "version"), row{"a", int64(1)}, row{"b", int64(1)})), data.Everything())
+		if wanted := []abi.WriteResult{{Applied: 1}, {Applied: 2}, {Applied: 1, Unapplied: []int64{1}}}; err != nil || !reflect.DeepEqual(results, wanted) {
+			t.Fatalf("got %+v, %v", results, err)
+		}
+		_, err = s.Write(testContext(t), []abi.Mutation{{Collection: "notes", Verb: abi.Delete, Size: int64(len(note))}, insert("tags", twice)},
+			slices.Concat(note, twice), data.Everything())
+		WantError(t, err, abi.Conflict, "mutation 1", `"tags"`)
+		want(t, s, abi.Query{Collection: "notes"}, list(row{"a", nil, "a", int64(1)}))
+		want(t, s, abi.Query{Collection: "tags", OrderBy: by("note", "tag")}, list(row{"a", "x"}, row{"a", "y"}))
 	})
 
 	t.Run("no mutations", func(t *testing.T) {

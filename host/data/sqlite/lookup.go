@@ -20,7 +20,7 @@ type lookup struct {
 	found  bool // st is at a row
 }
 
-func (c *cursor) startLookup(q *abi.Query) error {
+func (c *cursor) startLookup(conn *conn, q *abi.Query) error {
 	// The caller's memory may be a guest's, which goes on.
 	batch, err := wire.OpenBatch(bytes.Clone(q.Lookup))
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *cursor) startLookup(q *abi.Query) error {
 		}
 	}
 	w.within(c.table)
-	if c.st, err = c.conn.Cached(w.sql.String(), c.table.reading()); err != nil {
+	if c.st, err = conn.Cached(w.sql.String(), c.table.reading()); err != nil {
 		return err
 	}
 	c.lookup = l

@@ -139,13 +139,27 @@ func (p *plan) insert(w *strings.Builder, t *seen, m *abi.Mutation, columns []st
 		}
 	}
 	if len(update) == 0 { // a row that is all key counts as written
-		update = append(update, conflict[0]+" = "+t.columns[p.key[0]].qualified)
+		same, err := t.updatable(p.key[0])
+		if err != nil {
+			return err
+		}
+		update = append(update, same.quoted+" = "+same.qualified)
 	}
 	w.WriteString("UPDATE SET " + strings.Join(update, ", "))
 	if t.filter != "" {
 		w.WriteString(" WHERE " + t.filter)
 	}
 	return nil
+}
+
+// updatable returns a column that may be updated, the preferred one if it is.
+func (s *seen) updatable(preferred int) (column, error) {
+	for _, c := range append([]column{s.columns[preferred]}, s.columns...) {
+		if s.rights.Update.Has(c.name) && !c.generated {
+			return c, nil
+		}
+	}
+	return column{}, abi.Errorf(abi.NotGranted, "collection %q: %q was not granted", s.name, "update")
 }
 
 func (p *plan) update(w *strings.Builder, t *seen, m *abi.Mutation, columns []string) error {

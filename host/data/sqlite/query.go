@@ -20,9 +20,14 @@ type query struct {
 func selectSQL(t *seen, q *abi.Query) (sql string, params []any, names []string, err error) {
 	w := &query{}
 	w.add("SELECT ")
-	if q.Aggregates != nil {
+	exists := len(q.Aggregates) == 1 && q.Aggregates[0].Func == "exists"
+	switch {
+	case exists: // by itself it ends at the first row
+		names = []string{"exists"}
+		w.add("EXISTS (SELECT 1")
+	case q.Aggregates != nil:
 		names, err = w.aggregates(t, q.Aggregates)
-	} else {
+	default:
 		names, err = w.columns(t, q.Columns)
 	}
 	if err != nil {
@@ -40,6 +45,9 @@ func selectSQL(t *seen, q *abi.Query) (sql string, params []any, names []string,
 	}
 	if q.Limit > 0 {
 		w.add(" LIMIT ", w.param(q.Limit))
+	}
+	if exists {
+		w.add(")")
 	}
 	return w.sql.String(), w.params, names, nil
 }
@@ -98,8 +106,13 @@ func (w *query) aggregates(t *seen, list []abi.Aggregate) ([]string, error) {
 		if i > 0 {
 			w.add(", ")
 		}
-		if a.Func == "count" {
+		switch a.Func {
+		case "count":
 			w.add("count(*)")
+			names[i] = a.Func
+			continue
+		case "exists":
+			w.add("count(*) > 0")
 			names[i] = a.Func
 			continue
 		}

@@ -34,6 +34,7 @@ type column struct {
 	name      string
 	quoted    string // for SQL, by itself
 	qualified string // for SQL, with the table in front: SQLite never takes that for a string
+	declared  string // type
 	nullable  bool
 	generated bool
 }
@@ -55,7 +56,7 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	fresh := &schema{version: version, names: make(map[string]bool), tables: make(map[string]*table)}
 	err = c.each(collectionsSQL, "", func(row *lite.Stmt) {
 		name := string(row.Column(0).Bytes())
-		if len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
+		if name == "" || len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
 			return
 		}
 		fresh.names[name] = string(row.Column(1).Bytes()) == "view"
@@ -88,13 +89,14 @@ func (sc *schema) table(c *conn, name string) (*table, error) {
 		}
 		col := column{
 			name:      string(row.Column(0).Bytes()),
+			declared:  string(row.Column(4).Bytes()),
 			nullable:  row.Column(1).Int() == 0,
 			generated: hidden == 2 || hidden == 3,
 		}
 		col.quoted = quote(col.name)
 		col.qualified = t.quoted + "." + col.quoted
 		place := row.Column(2).Int()
-		rowid = rowid || place > 0 && strings.EqualFold(string(row.Column(4).Bytes()), "integer")
+		rowid = rowid || place > 0 && strings.EqualFold(col.declared, "integer")
 		t.byName[col.name] = len(t.columns)
 		t.columns = append(t.columns, col)
 		places = append(places, place)

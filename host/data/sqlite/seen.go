@@ -153,14 +153,14 @@ func (s *seen) discreet(err error) error {
 // reading are the rights of a statement that reads the collection.
 func (s *seen) reading() *lite.Rights {
 	return &lite.Rights{ID: "read " + s.rights.ID(), Allow: func(u lite.Use) bool {
-		return s.always(u) || u.Action == sqlite3.SQLITE_READ && u.Name == s.name && s.reads(u.Detail)
+		return harmless(u) || s.view && owners(u) || u.Action == sqlite3.SQLITE_READ && u.Name == s.name && s.reads(u.Detail)
 	}}
 }
 
 // writing are the rights of a statement that changes the collection.
 func (s *seen) writing() *lite.Rights {
 	return &lite.Rights{ID: "write " + s.rights.ID(), Allow: func(u lite.Use) bool {
-		if s.always(u) {
+		if harmless(u) || owners(u) {
 			return true
 		}
 		if u.Name != s.name {
@@ -180,15 +180,15 @@ func (s *seen) writing() *lite.Rights {
 	}}
 }
 
-// always allows what every statement of a caller needs. Views and triggers
-// have the rights of the schema's owner.
-func (s *seen) always(u lite.Use) bool {
-	switch u.Action {
-	case sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION: // defaults and generated columns call functions
-		return true
-	}
-	return u.Within != "" && u.Within != "sqlite_returning"
+// harmless is what reaches no table by itself. Defaults and generated columns
+// call functions.
+func harmless(u lite.Use) bool {
+	return u.Action == sqlite3.SQLITE_SELECT || u.Action == sqlite3.SQLITE_FUNCTION
 }
+
+// owners says whether it is a view or a trigger that wants something: they have
+// the rights of the schema's owner. SQLite makes RETURNING a trigger too.
+func owners(u lite.Use) bool { return u.Within != "" && u.Within != "sqlite_returning" }
 
 // reads says whether a statement may look at a column; the empty name is that
 // of none in particular.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -82,10 +83,18 @@ func readAll(s *Store, q abi.Query) ([][]any, error) {
 		return nil, err
 	}
 	defer c.Close()
-	var rows [][]any
+	return cursorRows(c)
+}
+
+func cursorRows(c data.Cursor) (rows [][]any, err error) {
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := c.Next(ctx, buf)
+		n, err := c.Next(context.Background(), buf)
+		var tooLarge *data.RowTooLargeError
+		if errors.As(err, &tooLarge) {
+			buf = make([]byte, tooLarge.Size)
+			continue
+		}
 		if err != nil || n == 0 {
 			return rows, err
 		}

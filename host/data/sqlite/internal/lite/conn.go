@@ -28,7 +28,7 @@ type Conn struct {
 	utf8   bool
 	cached cache
 
-	rights     *Rights // of the statement that is being prepared or run
+	rights     *Rights // of the statement that is being prepared
 	authorizer func(tls *libc.TLS, arg uintptr, action int32, name, detail, database, within uintptr) int32
 
 	mu     sync.Mutex // between Interrupt and what it must not meet: Close and Shield

@@ -8,8 +8,9 @@ import (
 )
 
 // Rights say what a statement may do. SQLite asks while it prepares the
-// statement, and again when a change of the schema makes it do so anew. A nil
-// *Rights may do everything.
+// statement. It is not asked about what is prepared while a statement runs: the
+// statements of virtual tables, and the same text once more after a change of
+// the schema. A nil *Rights may do everything.
 //
 // See https://www.sqlite.org/c3ref/set_authorizer.html.
 type Rights struct {
