@@ -11,13 +11,15 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite"
 )
 
 // databases are how tasks come to the handles: all to the same stores, or each
 // to stores of its own, which those that follow use again.
 type databases struct {
-	cfg config.Data
-	log *slog.Logger
+	cfg   config.Data
+	files map[string]*file // by handle
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	shared *data.Handles   // with the adapter daemon
@@ -28,8 +30,11 @@ type databases struct {
 // newDatabases opens all databases once, so that the log says now which cannot
 // be.
 func newDatabases(ctx context.Context, cfg config.Data, log *slog.Logger) *databases {
-	d := &databases{cfg: cfg, log: log}
-	stores := newStores(cfg, log)
+	d := &databases{cfg: cfg, files: make(map[string]*file), log: log}
+	for name := range cfg.Handles {
+		d.files[name] = new(file)
+	}
+	stores := newStores(cfg, d.files, log)
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
 		_, _ = stores[name].get(ctx) // it logs what is wrong
 	}
@@ -55,7 +60,7 @@ func (d *databases) take() (_ *data.Handles, giveBack func(), _ error) {
 	if n := len(d.idle); n > 0 {
 		h, d.idle = d.idle[n-1], d.idle[:n-1]
 	} else {
-		h = handlesOf(newStores(d.cfg, d.log))
+		h = handlesOf(newStores(d.cfg, d.files, d.log))
 	}
 	return h, func() { d.back(h) }, nil
 }
@@ -85,4 +90,13 @@ func (d *databases) Close() error {
 	}
 	d.idle = nil
 	return errors.Join(all...)
+}
+
+// stats returns the figures of each handle, summed up over its stores.
+func (d *databases) stats() map[string]sqlite.Stats {
+	all := make(map[string]sqlite.Stats, len(d.files))
+	for name, f := range d.files {
+		all[name] = f.stats()
+	}
+	return all
 }
