@@ -105,7 +105,7 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 		return err
 	}
 	st, err := w.Cached(p.sql)
-	if isPrimary(err, sqlite3.SQLITE_ERROR) {
+	if isPrimary(err, sqlite3.SQLITE_ERROR) && !isInterrupt(err) {
 		// The statement is ours and its names exist, so it is what the
 		// mutation asks for: a key without a unique index, mostly.
 		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.key), err)
