@@ -77,6 +77,9 @@ func TestAdaptersComeToTheSame(t *testing.T) {
 						t.Errorf("lane %d: -memory +%s: %s", lane, adapter, diff)
 					}
 				}
+				if s := h.DataStats()["primary"]; s.Batches < lanes*steps/4 || s.Connections < 2 || adapter == "direct" && s.Connections < 2*lanes {
+					t.Errorf("%+v", s)
+				}
 				if got := storedRows(w, db); !reflect.DeepEqual(got, rows) {
 					t.Errorf("rows: -memory +%s: %s", adapter, cmp.Diff(rows, got))
 				}

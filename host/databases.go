@@ -11,28 +11,28 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite"
 	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
 // databases are how tasks come to the handles: all to the same stores, or each
 // to stores of its own, which those that follow use again.
 type databases struct {
-	cfg config.Data
-	log *slog.Logger
+	cfg   config.Data
+	files map[string]*file // by handle
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	shared *data.Handles   // with the adapter daemon
 	idle   []*data.Handles // with direct, which no task uses
-	all    []map[string]*lazyStore
 	closed bool
 }
 
 // newDatabases opens all databases once, so that the log says now which cannot
 // be.
 func newDatabases(ctx context.Context, cfg config.Data, log *slog.Logger) *databases {
-	d := &databases{cfg: cfg, log: log}
-	stores := newStores(cfg, log)
-	d.all = append(d.all, stores)
+	d := &databases{cfg: cfg, files: newFiles(cfg), log: log}
+	stores := newStores(cfg, d.files, log)
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
 		_, _ = stores[name].get(ctx) // it logs what is wrong
 	}
@@ -58,9 +58,7 @@ func (d *databases) take() (_ *data.Handles, giveBack func(), _ error) {
 	if n := len(d.idle); n > 0 {
 		h, d.idle = d.idle[n-1], d.idle[:n-1]
 	} else {
-		stores := newStores(d.cfg, d.log)
-		d.all = append(d.all, stores)
-		h = handlesOf(d.cfg, stores)
+		h = handlesOf(d.cfg, newStores(d.cfg, d.files, d.log))
 	}
 	return h, func() { d.back(h) }, nil
 }
@@ -73,29 +71,6 @@ func (d *databases) back(h *data.Handles) {
 		return
 	}
 	d.idle = append(d.idle, h)
-}
-
-// stats returns what the stores of each handle hold and have written, together.
-func (d *databases) stats() map[string]metrics.Database {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	sum := map[string]metrics.Database{}
-	for _, stores := range d.all {
-		for name, s := range stores {
-			n := sum[name]
-			st := s.stats()
-			n.Connections += st.Connections
-			n.Statements += st.Statements
-			n.MemoryBytes += st.MemoryBytes
-			n.Waiting += st.Waiting
-			n.Groups += st.Groups
-			n.Batches += st.Batches
-			n.Again += st.Again
-			n.Committing += st.Committing
-			sum[name] = n
-		}
-	}
-	return sum
 }
 
 // Close closes what no task uses. A task that is still running, which no run of
@@ -113,4 +88,26 @@ func (d *databases) Close() error {
 	}
 	d.idle = nil
 	return errors.Join(all...)
+}
+
+// stats returns the figures of each handle, summed up over its stores.
+func (d *databases) stats() map[string]sqlite.Stats {
+	all := make(map[string]sqlite.Stats, len(d.files))
+	for name, f := range d.files {
+		all[name] = f.stats()
+	}
+	return all
+}
+
+// figures is stats for the metrics.
+func (d *databases) figures() metrics.Databases {
+	f := metrics.Databases{Handles: make(map[string]metrics.Database, len(d.files))}
+	f.PageCache, _ = sqlite.PageCache()
+	for name, s := range d.stats() {
+		f.Handles[name] = metrics.Database{
+			Connections: s.Connections, Statements: s.Statements, Waiting: s.Waiting, Locked: s.Locked,
+			Groups: s.Groups, Batches: s.Batches, Again: s.Again, Committing: s.Committing,
+		}
+	}
+	return f
 }

@@ -51,7 +51,7 @@ primary = ["read"]
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	handles := handlesOf(cfg.Data, newStores(cfg.Data, log))
+	handles := handlesOf(cfg.Data, newStores(cfg.Data, newFiles(cfg.Data), log))
 	t.Cleanup(func() {
 		if err := handles.Close(); err != nil {
 			t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/data/sqlite"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
@@ -79,7 +80,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 		return nil, err
 	}
 	h.databases = newDatabases(ctx, cfg.Data, log)
-	h.metrics.Databases(h.databases.stats)
+	h.metrics.Watch(h.databases.figures)
 	return h, h.loadWorkers(ctx)
 }
 
@@ -95,6 +96,9 @@ func (h *Host) State() *State { return h.state }
 // Workers returns the workers in the folder as they were found by New, the
 // refused ones with a reason.
 func (h *Host) Workers() []worker.Info { return h.infos }
+
+// DataStats returns what the stores of each handle hold and have written.
+func (h *Host) DataStats() map[string]sqlite.Stats { return h.databases.stats() }
 
 // Ready is closed when Run has begun to take tasks.
 func (h *Host) Ready() <-chan struct{} { return h.ready }

@@ -23,8 +23,8 @@ func TestBillsAddUp(t *testing.T) {
 	m.Ended("other", abi.OK, &Bill{})
 	m.Called("ping", abi.OK, 3*time.Millisecond)
 	m.Called("ping", abi.InvalidArgument, 3*time.Millisecond)
-	m.Databases(func() map[string]Database {
-		return map[string]Database{"primary": {MemoryBytes: 4096, Groups: 2, Committing: 1500 * time.Millisecond}}
+	m.Watch(func() Databases {
+		return Databases{PageCache: 4096, Handles: map[string]Database{"primary": {Groups: 2, Committing: 1500 * time.Millisecond}}}
 	})
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -46,7 +46,7 @@ func TestBillsAddUp(t *testing.T) {
 		`wasmhost_worker_transfer_bytes_total{direction="out",worker="archive"} 360`,
 		`wasmhost_command_calls_total{code="invalid_argument",command="ping"} 1`,
 		`wasmhost_command_seconds_count{command="ping"} 2`,
-		`wasmhost_database_memory_bytes{handle="primary"} 4096`,
+		`wasmhost_sqlite_page_cache_bytes 4096`,
 		`wasmhost_database_commits_total{handle="primary"} 2`,
 		`wasmhost_database_commit_seconds_total{handle="primary"} 1.5`,
 		`wasmhost_task_seconds_sum{worker="archive"} 0.06`,

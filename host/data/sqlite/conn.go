@@ -18,7 +18,7 @@ type conn struct {
 	// Of the writer: around each batch but a transaction's first.
 	savepoint, undo, release *lite.Stmt
 
-	memory, statements int64 // as counted last
+	statements int64 // as counted last
 
 	scratch []byte // for bind
 	broken  bool   // not to be used again
@@ -35,6 +35,7 @@ func (s *Store) open(ctx context.Context, writes bool) (_ *conn, err error) {
 		// SQLite from loading what is far above.
 		MaxLength:  2*s.cfg.MaxRowBytes + 1<<16,
 		Statements: cachedStatements,
+		Check:      s.checkMoved,
 	})
 	if err != nil {
 		return nil, err
@@ -79,6 +80,7 @@ func (s *Store) open(ctx context.Context, writes bool) (_ *conn, err error) {
 		}
 	}
 	s.counts.opened(c)
+	s.noteLog()
 	return c, nil
 }
 

@@ -16,6 +16,14 @@
 // others: who opens several under different names compares their files and
 // refuses.
 //
+// # Memory
+//
+// Each connection keeps a bounded number of statements. Page caches are one pool
+// for the process: the connections may have together what Config.CacheKiB gives
+// each of them, whoever needs it ([PageCache]). Beyond that a connection has what
+// it binds and sorts. SQLite's limits on its whole heap have no effect in the
+// build that this module uses, which does not count it.
+//
 // # What is kept as it is
 //
 // The database may belong to another program. Its journal mode is never
@@ -27,6 +35,16 @@
 // ones included, as far as the column's affinity lets them: a REAL column
 // makes an integer a float, as SQLite always does, and not-a-number is NULL.
 // In a database with UTF-16 encoding TEXT is converted, and must be valid.
+//
+// # When the file is replaced
+//
+// Another file may be put in the place of the one that is served, or that be
+// removed. A Store looks for it before each query, and before and after each
+// commit; then it serves nothing any more, with abi.Unavailable, and is to be
+// closed and opened anew ([Store.Moved]). A batch that was committed to the old
+// file in the moment that it was replaced is an error, too. What the Store never
+// does is to read the new file while the old one's write-ahead log is beside it
+// ([Store.Leftover]), or to change either.
 //
 // # Names
 //

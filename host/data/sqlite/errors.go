@@ -58,6 +58,13 @@ func isPrimary(err error, code int32) bool {
 	return errors.As(err, &e) && e.Primary() == code
 }
 
+// isInterrupt says whether err is that of an interrupt. It comes as a plain
+// error out of a virtual table, which is where the schema is read from.
+func isInterrupt(err error) bool {
+	var e *lite.Error
+	return errors.As(err, &e) && (e.Primary() == sqlite3.SQLITE_INTERRUPT || e.Code == sqlite3.SQLITE_ERROR && e.Text == errInterrupted.Text)
+}
+
 // failure makes an abi.Error of what a call on a connection failed with.
 // Interruption has no reason of its own: it is ctx that ended, or the store
 // that was closed. A lock not got because ctx ended shows as SQLITE_BUSY.
@@ -66,7 +73,7 @@ func (s *Store) failure(ctx context.Context, err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	interrupted := isPrimary(err, sqlite3.SQLITE_INTERRUPT)
+	interrupted := isInterrupt(err)
 	busy := isPrimary(err, sqlite3.SQLITE_BUSY)
 	switch ended := ctx.Err(); {
 	case ended != nil && busy:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/wasmhost/wasmhost/abi"
 )
 
@@ -50,7 +52,13 @@ func (s *Store) lead(b *batch) {
 	}
 	g.w = w
 	s.setBusy(w)
+	asked := time.Now()
 	if err := g.first(b); err != nil {
+		if g.start.IsZero() && isPrimary(err, sqlite3.SQLITE_BUSY) && abi.CodeOf(err) == abi.Unavailable {
+			// Who has been in the line meanwhile has waited as long for it.
+			s.counts.locked.Add(1)
+			g.members = append(g.members, s.line.before(asked)...)
+		}
 		w.end()
 		g.fail(err)
 		return
@@ -80,6 +88,9 @@ func (g *group) first(b *batch) error {
 			return err
 		}
 		g.start = time.Now()
+		if err := g.s.checkMoved(); err != nil {
+			return err
+		}
 		g.schema, err = g.s.schemaOf(g.w)
 		return err
 	})
@@ -169,8 +180,9 @@ func (g *group) commit() {
 		defer context.AfterFunc(b.ctx, cancel)()
 	}
 	release := g.w.Watch(ctx)
-	var err error
+	err := g.s.checkMoved()
 	switch {
+	case err != nil:
 	case g.s.isClosed(): // after Watch: an Interrupt from here on is seen
 		err = errClosed
 	case g.ended():
@@ -181,6 +193,7 @@ func (g *group) commit() {
 		begun := time.Now()
 		if err = g.w.Shield(g.w.commit.Run); err == nil {
 			g.s.counts.committed(len(g.members), time.Since(begun))
+			err = g.s.checkMoved() // it may be the old file that has the rows
 		}
 	}
 	release()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/data"
@@ -18,7 +19,8 @@ type batch struct {
 	scope  *data.Scope
 	rows   [][]byte // of each mutation
 	size   int      // of all rows
-	alone  bool     // shares no transaction any more
+	came   time.Time
+	alone  bool // shares no transaction any more
 
 	results []abi.WriteResult
 	err     error
@@ -76,6 +78,7 @@ func (l *line) join(b *batch) bool {
 	if len(l.batches[b.caller]) == 0 {
 		l.turns = append(l.turns, b.caller)
 	}
+	b.came = time.Now()
 	l.batches[b.caller] = append(l.batches[b.caller], b)
 	l.waiting++
 	return true
@@ -112,6 +115,31 @@ func (l *line) take(fits func(*batch) bool) *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.next(fits)
+}
+
+// before returns all batches that came before then.
+func (l *line) before(then time.Time) []*batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []*batch
+	early := func(b *batch) bool {
+		if !b.came.Before(then) {
+			return false
+		}
+		all = append(all, b)
+		return true
+	}
+	l.again = slices.DeleteFunc(l.again, early)
+	for caller, own := range l.batches {
+		if own = slices.DeleteFunc(own, early); len(own) > 0 {
+			l.batches[caller] = own
+		} else {
+			delete(l.batches, caller)
+		}
+	}
+	l.turns = slices.DeleteFunc(l.turns, func(caller string) bool { return l.batches[caller] == nil })
+	l.waiting -= len(all)
+	return all
 }
 
 // pass gives the lead to the next batch, or to whoever comes first.

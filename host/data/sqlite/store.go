@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -21,6 +22,9 @@ type Store struct {
 	closed chan struct{} // closed by Close
 	once   sync.Once
 	counts counts
+	file   os.FileInfo // at path, when it was opened
+	moved  atomic.Bool
+	log    atomic.Pointer[os.FileInfo] // the write-ahead log, nil if there was none
 	limits groupLimits
 
 	readers chan struct{} // a token for each read connection in use
@@ -45,13 +49,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, abi.Errorf(abi.InvalidArgument, "%w", err)
 	}
-	path, err := find(cfg.Path)
+	path, file, err := find(cfg.Path)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		cfg:     cfg,
 		path:    path,
+		file:    file,
 		closed:  make(chan struct{}),
 		readers: make(chan struct{}, cfg.Readers),
 		line:    newLine(),
@@ -110,11 +115,10 @@ func (s *Store) close() error {
 	for _, c := range s.idle {
 		all = append(all, s.shut(c))
 	}
-	s.idle = nil
 	if s.writer != nil {
 		all = append(all, s.shut(s.writer))
-		s.writer = nil
 	}
+	s.idle, s.writer = nil, nil
 	return errors.Join(all...)
 }
 
@@ -141,6 +145,10 @@ func (s *Store) acquire(ctx context.Context) (*conn, error) {
 	}
 	s.mu.Unlock()
 	if c != nil {
+		if err := s.checkMoved(); err != nil {
+			s.release(c)
+			return nil, err
+		}
 		return c, nil
 	}
 	c, err := s.open(ctx, false)

@@ -109,7 +109,7 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, t *seen, m 
 		return err
 	}
 	st, err := w.Cached(p.sql, t.writing())
-	if isPrimary(err, sqlite3.SQLITE_ERROR) {
+	if isPrimary(err, sqlite3.SQLITE_ERROR) && !isInterrupt(err) {
 		// The statement is ours and its names exist, so it is what the
 		// mutation asks for: a key without a unique index, mostly.
 		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.shown), t.discreet(err))

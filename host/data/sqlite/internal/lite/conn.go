@@ -17,6 +17,10 @@ type Options struct {
 	BusyTimeout time.Duration // how long to wait for a lock
 	MaxLength   int           // bytes of the longest text, blob or row (SQLITE_LIMIT_LENGTH)
 	Statements  int           // statements kept by Cached
+
+	// Check is called when the file is open and nothing of it was read. If it
+	// fails, nothing will be, so that the log beside the file is left alone.
+	Check func() error
 }
 
 // Conn is one connection to one database file.
@@ -57,6 +61,11 @@ func Open(ctx context.Context, path string, o Options) (_ *Conn, err error) {
 	}
 	if err := c.open(path, flags); err != nil {
 		return nil, err
+	}
+	if o.Check != nil {
+		if err := o.Check(); err != nil {
+			return nil, err
+		}
 	}
 	c.cell.install(c.tls, c.db)
 	if err := c.authorize(); err != nil {
@@ -165,26 +174,15 @@ func (c *Conn) Exec(sql ...string) error {
 // those of its triggers not counted.
 func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_changes64(c.tls, c.db) }
 
-// Memory returns the bytes of the page cache and of Stage. Other than those a
-// connection holds little.
-func (c *Conn) Memory() int64 {
-	return int64(c.status(sqlite3.SQLITE_DBSTATUS_CACHE_USED)) + int64(c.stage.size)
-}
-
 // Statements returns how many statements Cached keeps.
 func (c *Conn) Statements() int { return c.cached.recent.Len() }
 
 // DeferredViolation says whether a COMMIT would now fail for a foreign key.
 func (c *Conn) DeferredViolation() bool {
-	return c.status(sqlite3.SQLITE_DBSTATUS_DEFERRED_FKS) != 0
-}
-
-// status asks for one of sqlite3_db_status.
-func (c *Conn) status(op int32) int32 {
 	out := c.cell.address() + unsafe.Offsetof(c.cell.status)
 	c.cell.status = [2]int32{}
-	sqlite3.Xsqlite3_db_status(c.tls, c.db, op, out, out+unsafe.Sizeof(c.cell.status[0]), 0)
-	return c.cell.status[0]
+	sqlite3.Xsqlite3_db_status(c.tls, c.db, sqlite3.SQLITE_DBSTATUS_DEFERRED_FKS, out, out+unsafe.Sizeof(c.cell.status[0]), 0)
+	return c.cell.status[0] != 0
 }
 
 // InTransaction says whether BEGIN is in effect. Some errors end it.
