@@ -12,8 +12,9 @@ import (
 )
 
 // BenchmarkRead brings all rows of a table into guests, as batches that are left
-// as they are (read) and with every field looked at (touch). Native Go beside it
-// does the first with the product's own store, and the second with database/sql.
+// as they are (read), with every field looked at (touch), and with three of the
+// 17 columns asked for by name (names). Native Go beside it does the first with
+// the product's own store, and the second with database/sql.
 func BenchmarkRead(b *testing.B) {
 	const rows = 100_000
 	dir := b.TempDir()
