@@ -4,6 +4,8 @@
 GO       ?= go
 ARGS     ?=
 FUZZTIME ?= 10s
+BENCH    ?= .
+ROUNDS   ?= 5
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASI        = GOOS=wasip1 GOARCH=wasm
@@ -115,9 +117,10 @@ crash: ## kills the host at every sync and at random writes, and cuts the power;
 	@out=$$(WASMHOST_CRASH=all $(GO) test -run '^TestCrash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash 2>&1); code=$$?; \
 	echo "$$out" | grep -v '^=== '; exit $$code
 
+# Its sides take turns and what is told is the median of the rounds: docs/benchmarks.md.
 .PHONY: bench
-bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
-	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 30m .
+bench: ## benchmarks beside native Go and C: rows into guests, the archive job, the cost of a call
+	@cd bench && $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(ROUNDS)x -timeout 30m .
 
 # Minimising is kept short: by default it may take a minute for each input. When
 # a run's own deadline cuts off its last input, go test may call that a failure

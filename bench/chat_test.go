@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,7 +134,8 @@ func copyFile(tb testing.TB, from, to string) {
 	if _, err := io.Copy(dst, src); err != nil {
 		tb.Fatal(err)
 	}
-	if err := dst.Close(); err != nil {
+	// Or it would be written in the middle of what is measured.
+	if err := errors.Join(dst.Sync(), dst.Close()); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -236,6 +239,16 @@ func (s *server) run(tb testing.TB, worker, kind, payload string) outcome {
 
 func wall(out outcome) time.Duration { return time.Duration(out.Bill.WallMS * 1e6) }
 
+// cpu is the processor time that this process has taken.
+func cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // samples are the times that the sides of a comparison took, by name, in rounds
 // of one each. Others use the machine as well, so what is told of a side is its
 // median, and of two sides the median of what the rounds say.
@@ -250,13 +263,20 @@ func (s samples) rate(b *testing.B, rows int, sides ...string) {
 	}
 }
 
-// ratio reports how many times as fast side is as base.
-func (s samples) ratio(b *testing.B, side, base string) {
+// ratio returns how many times as fast side is as base.
+func (s samples) ratio(side, base string) float64 {
 	ratios := make([]float64, len(s[side]))
 	for i := range ratios {
 		ratios[i] = s[base][i].Seconds() / s[side][i].Seconds()
 	}
-	b.ReportMetric(median(ratios), side+"/"+base)
+	return median(ratios)
+}
+
+// ratios reports ratio for each base, by the name side/base and what follows.
+func (s samples) ratios(b *testing.B, side, what string, bases ...string) {
+	for _, base := range bases {
+		b.ReportMetric(s.ratio(side, base), side+"/"+base+what)
+	}
 }
 
 func median[T time.Duration | float64](list []T) T {

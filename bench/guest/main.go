@@ -1,5 +1,5 @@
 // A guest that does nothing but what is measured: its kinds are calls,
-// commands, read and touch.
+// commands, read, touch and names.
 package main
 
 import (
@@ -43,6 +43,8 @@ func work(t *sdk.Task) error {
 		}
 	case "touch":
 		return touch(t)
+	case "names":
+		return names(t)
 	default:
 		return abi.Errorf(abi.InvalidArgument, "unknown kind %q", t.Kind)
 	}
@@ -87,4 +89,32 @@ func touch(t *sdk.Task) error {
 		return err
 	}
 	return t.Return(map[string]any{"rows": n, "sum": sum})
+}
+
+// names is what most workers do: it asks for a few columns by their names.
+func names(t *sdk.Task) error {
+	rows, err := t.Data.Rows(all)
+	if err != nil {
+		return err
+	}
+	var size int64
+	for rows.Next() {
+		id, err := rows.Row().Bytes("id")
+		if err != nil {
+			return err
+		}
+		version, err := rows.Row().Float("version")
+		if err != nil {
+			return err
+		}
+		content, err := rows.Row().Bytes("content")
+		if err != nil {
+			return err
+		}
+		size += int64(len(id)) + int64(len(content)) + int64(version)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return t.Return(map[string]any{"size": size})
 }
