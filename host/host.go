@@ -142,6 +142,11 @@ func (h *Host) Run(ctx context.Context) error {
 		workers[name] = queue.WorkerConfig{Concurrency: cfg.Concurrency, Deadline: cfg.Deadline, MaxAttempts: cfg.MaxAttempts}
 	}
 	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+		// What was cut off need not say so: a commit only says that its
+		// transaction is over.
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("starting the queue: %w", err)
 	}
 	close(h.ready)
