@@ -276,11 +276,9 @@ func (x *crasher) kill(w way, m moment) error {
 		}
 		v.lost = max(v.lost, second.lost)
 	}
-	if v, err = x.finish(dir, v); err != nil {
-		return err
-	}
+	v, err = x.finish(dir, v)
 	x.count(w, v)
-	return nil
+	return err
 }
 
 // look returns what is wrong with the rows now. That some are in both is not.
@@ -301,10 +299,10 @@ func (x *crasher) finish(dir string, v verdict) (verdict, error) {
 	}
 	end, err := x.end(dir)
 	if err != nil {
-		return v, fmt.Errorf("in the end: %w", err)
+		err = fmt.Errorf("in the end: %w", err)
 	}
 	end.lost = max(end.lost, v.lost)
-	return end, nil
+	return end, err
 }
 
 // end checks a site on which the program has ended.
