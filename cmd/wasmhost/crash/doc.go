@@ -15,7 +15,7 @@
 // Power cuts. The system calls of one run are recorded, with what they wrote.
 // After each of them the power goes: what is then on the disk is computed, once
 // as only what was synced, and several times with some of the rest, see below.
-// SQLite recovers that, the databases are looked at, and behind every eighth
+// SQLite recovers that, the databases are looked at, and behind one in sixteen
 // the host is started and left to finish.
 //
 // The host's own database is one of the files at all these points.
