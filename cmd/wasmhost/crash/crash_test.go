@@ -20,7 +20,7 @@ const (
 
 // effort is how much is tried.
 type effort struct {
-	syncs    int // every so many syncs, killed before and after
+	syncs    int // every so many moments before and after syncs
 	writes   int // that it is killed at, before or after
 	cuts     int // every so many calls, a power cut
 	variants int // of what a cut leaves, beside nothing but what was synced
@@ -31,7 +31,7 @@ var (
 	quick = effort{syncs: 13, writes: 3, cuts: 36, variants: 1, finishes: 6}
 	full  = effort{syncs: 1, writes: 250, cuts: 1, variants: 4, finishes: 16}
 	// Of the wrong programs, which have to be found out and no more.
-	fullWrong = effort{syncs: 1, writes: 50, cuts: 4, variants: 2, finishes: 8}
+	forWrong = effort{syncs: 1, writes: 50, cuts: 4, variants: 2, finishes: 8}
 )
 
 func TestMain(m *testing.M) {
@@ -77,7 +77,7 @@ func TestCrash(t *testing.T) {
 		}
 	}
 	for _, p := range wrong {
-		x := &crasher{t: t, site: s, effort: fullWrong, seed: seed, name: p.name}
+		x := &crasher{t: t, site: s, effort: forWrong, seed: seed, name: p.name}
 		x.program = func(dir string) program { return wrongProgram(t, p.name, dir) }
 		found := func() bool {
 			kills, cuts := x.sums()
