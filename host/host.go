@@ -205,6 +205,11 @@ func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig)
 		return err
 	}
 	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+		// What was cut off need not say so: a commit only says that its
+		// transaction is over.
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("starting the queue: %w", err)
 	}
 	var background sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -34,16 +35,11 @@ var ways = [...]string{
 	"power cut: and random sectors of the rest",
 }
 
-func (w way) cut() bool { return w >= cutBare }
-
 // tally counts what became of the rows.
-type tally struct{ points, losing, lost, doubled int }
-
-func (n *tally) add(m tally) {
-	n.points += m.points
-	n.losing += m.losing
-	n.lost += m.lost
-	n.doubled += m.doubled
+type tally struct {
+	points        int // that were tried
+	losing        int // of them, those at which a row was lost
+	lost, doubled int // rows, over all points
 }
 
 // crasher tries crashes of one program.
@@ -54,7 +50,8 @@ type crasher struct {
 	seed    uint64
 	name    string
 	program func(dir string) program
-	ledger  bool // the program is the host, which keeps one
+	ledger  bool        // the program is the host, which keeps one
+	enough  func() bool // nil to try everything
 
 	whole   *run     // one without a crash
 	want    *outcome // what it came to
@@ -88,10 +85,11 @@ func (x *crasher) all() {
 	for n := x.effort.cuts; n <= len(x.whole.calls); n += x.effort.cuts {
 		jobs = append(jobs, func() { x.failed(x.cut(n), fmt.Sprintf("power cut after call %d", n)) })
 	}
-	inParallel(jobs)
+	r.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
+	x.inParallel(jobs)
 }
 
-func inParallel(jobs []func()) {
+func (x *crasher) inParallel(jobs []func()) {
 	next := make(chan func())
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -102,6 +100,9 @@ func inParallel(jobs []func()) {
 		})
 	}
 	for _, job := range jobs {
+		if x.enough != nil && x.enough() {
+			break
+		}
 		next <- job
 	}
 	close(next)
@@ -127,6 +128,30 @@ func (x *crasher) count(w way, v verdict) {
 	n.doubled += v.doubled
 	if v.lost > 0 {
 		n.losing++
+	}
+}
+
+// sums returns what came of all kills and of all cuts.
+func (x *crasher) sums() (kills, cuts tally) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for w, n := range x.tallies {
+		to := &kills
+		if way(w) >= cutBare {
+			to = &cuts
+		}
+		to.points += n.points
+		to.losing += n.losing
+		to.lost += n.lost
+		to.doubled += n.doubled
+	}
+	return kills, cuts
+}
+
+func (x *crasher) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%-58s %8s %8s %8s %8s\n", x.name, "points", "losing", "lost", "doubled")
+	for i, n := range x.tallies {
+		fmt.Fprintf(w, "  %-56s %8d %8d %8d %8d\n", ways[i], n.points, n.losing, n.lost, n.doubled)
 	}
 }
 
@@ -251,11 +276,9 @@ func (x *crasher) kill(w way, m moment) error {
 		}
 		v.lost = max(v.lost, second.lost)
 	}
-	if v, err = x.finish(dir, v); err != nil {
-		return err
-	}
+	v, err = x.finish(dir, v)
 	x.count(w, v)
-	return nil
+	return err
 }
 
 // look returns what is wrong with the rows now. That some are in both is not.
@@ -276,10 +299,10 @@ func (x *crasher) finish(dir string, v verdict) (verdict, error) {
 	}
 	end, err := x.end(dir)
 	if err != nil {
-		return v, fmt.Errorf("in the end: %w", err)
+		err = fmt.Errorf("in the end: %w", err)
 	}
 	end.lost = max(end.lost, v.lost)
-	return end, nil
+	return end, err
 }
 
 // end checks a site on which the program has ended.

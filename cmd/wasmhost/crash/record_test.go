@@ -31,11 +31,11 @@ func (k kind) point() kind {
 // call is a system call that succeeded.
 type call struct {
 	kind  kind
-	file  string // below the program's folder
-	off   int64  // of a write; the new size
-	data  []byte // what was written
-	began int    // how many calls had ended when this one began
-	at    uintptr
+	file  string  // below the program's folder
+	off   int64   // of a write; the new size
+	data  []byte  // what was written
+	began int     // how many calls had ended when this one began
+	at    uintptr // where the program has what it writes
 }
 
 // moment is when to kill: at the nth call of a kind (see kind.point).

@@ -49,14 +49,14 @@ type syscallInfo struct {
 
 // tracer follows one process.
 type tracer struct {
-	pid  int
-	dir  string // whose files are recorded
-	kill *moment
-	run  *run
-	seen map[kind]int // calls that began
-	open map[int]call // by thread: calls that began and have not ended
-	last int          // the thread behind whose call the process is killed
-	ones map[int]bool // threads that were seen
+	pid     int
+	dir     string // whose files are recorded
+	kill    *moment
+	run     *run
+	seen    map[kind]int // calls that began
+	open    map[int]call // by thread: calls that began and have not ended
+	last    int          // the thread behind whose call the process is killed
+	threads map[int]bool // threads that were seen
 }
 
 // trace runs a program and records what it does to the databases below its
@@ -66,7 +66,7 @@ func trace(p program, kill *moment) (*run, error) {
 	// The thread that starts the program is the only one that may trace it. It
 	// is not given back, and ends with the goroutine.
 	done := make(chan error)
-	t := &tracer{dir: p.dir, kill: kill, run: &run{}, seen: map[kind]int{}, open: map[int]call{}, ones: map[int]bool{}}
+	t := &tracer{dir: p.dir, kill: kill, run: &run{}, seen: map[kind]int{}, open: map[int]call{}, threads: map[int]bool{}}
 	go func() {
 		runtime.LockOSThread()
 		done <- t.start(p)
@@ -78,15 +78,15 @@ func trace(p program, kill *moment) (*run, error) {
 }
 
 func (t *tracer) start(p program) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	stderr, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer stderr.Close()
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	process, err := os.StartProcess(self, p.argv, &os.ProcAttr{
 		Dir: p.dir, Env: append([]string{filterEnv + "=1"}, p.env...), Files: []*os.File{nil, nil, w},
 		// A group of its own is what wait4 can wait for without taking other
@@ -134,7 +134,7 @@ func (t *tracer) follow() error {
 	if err := syscall.PtraceSetOptions(t.pid, options); err != nil {
 		return err
 	}
-	t.ones[t.pid] = true
+	t.threads[t.pid] = true
 	if err := syscall.PtraceCont(t.pid, 0); err != nil {
 		return err
 	}
@@ -156,25 +156,27 @@ func (t *tracer) follow() error {
 			}
 			return nil
 		}
-		deliver, resume := 0, syscall.PtraceCont
+		deliver := 0
 		switch sig := status.StopSignal(); {
 		case status.TrapCause() == unix.PTRACE_EVENT_SECCOMP:
-			if err = t.begin(tid); t.open[tid].file != "" {
-				resume = syscall.PtraceSyscall // to see it end
-			}
+			err = t.begin(tid)
 		case sig == syscallStop:
 			err = t.end(tid)
 		case status.TrapCause() > 0: // a thread was made, or the program begins
-		case sig == syscall.SIGSTOP && !t.ones[tid]: // so new threads begin
-			t.ones[tid] = true
+		case sig == syscall.SIGSTOP && !t.threads[tid]: // so new threads begin
+			t.threads[tid] = true
 		default:
 			deliver = int(sig)
 		}
 		if err == nil {
+			resume := syscall.PtraceCont
+			if _, ok := t.open[tid]; ok {
+				resume = syscall.PtraceSyscall // stops where the call ends
+			}
 			err = resume(tid, deliver)
 		}
-		// A process that was killed takes its threads away in the midst of this.
-		if err != nil && !errors.Is(err, syscall.ESRCH) {
+		// Threads may go in the midst of this, as when the process is killed.
+		if err != nil && !t.run.killed && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}
@@ -248,7 +250,6 @@ func (t *tracer) end(tid int) error {
 		return err
 	}
 	c := t.open[tid]
-	delete(t.open, tid)
 	if result := int64(info.nr); result >= 0 {
 		if c.kind == writes && result > 0 {
 			c.data = make([]byte, result)
@@ -258,12 +259,13 @@ func (t *tracer) end(tid int) error {
 			if err == nil && n != len(c.data) {
 				err = fmt.Errorf("%d of %d bytes", n, len(c.data))
 			}
-			if err != nil && !t.run.killed {
+			if err != nil {
 				return fmt.Errorf("reading what was written: %w", err)
 			}
 		}
 		t.run.calls = append(t.run.calls, c)
 	}
+	delete(t.open, tid)
 	if t.last == tid {
 		t.last = 0
 		return t.sigkill()
