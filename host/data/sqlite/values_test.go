@@ -270,7 +270,7 @@ func TestValuesInEveryKindOfCollection(t *testing.T) {
 	values := []any{
 		int64(math.MinInt64), int64(math.MaxInt64), int64(1<<53 + 1), math.Inf(1), math.Inf(-1), 0.1, math.MaxFloat64, math.SmallestNonzeroFloat64,
 		"", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "é", "e\u0301", "2024-05-01", "10:00:00.123456789Z", "Infinity", "NaN",
-		[]byte{}, []byte{0}, []byte("\xff\xfe"), strings.Repeat("long ", 1<<18), []byte(strings.Repeat("\x00\xff", 1<<19)),
+		[]byte{}, []byte{0}, []byte("\xff\xfe"), strings.Repeat("long ", 1<<15), []byte(strings.Repeat("\x00\xff", 1<<17)),
 	}
 	for name, schema := range map[string]string{
 		"rowid":         `CREATE TABLE t (a, b, n, PRIMARY KEY (b, a))`,
