@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,6 +42,26 @@ func (c *Config) check(sources map[string]string) Problems {
 			if sameFile(handle.Path, o.Path) && !(handle.ReadOnly && o.ReadOnly) {
 				report(key, "is the same file as data.handles.%s.path; moving rows between them would lose rows. Allowed: a file per handle, or read_only on both", other)
 			}
+		}
+	}
+
+	if o := c.Orchestrator; o.Socket == "" {
+		for _, key := range []struct {
+			name string
+			set  bool
+		}{
+			{"config_get.command", o.ConfigGet.Command != ""},
+			{"session_get.command", o.SessionGet.Command != ""},
+			{"events.patterns", len(o.Events.Patterns) > 0},
+		} {
+			if key.set {
+				report("orchestrator."+key.name, "needs orchestrator.socket, which is not set")
+			}
+		}
+	}
+	for _, pattern := range c.Orchestrator.Events.Patterns {
+		if _, err := path.Match(pattern, ""); err != nil {
+			report("orchestrator.events.patterns", "has the malformed pattern %q; allowed: names, with * and ? and [a-z]", pattern)
 		}
 	}
 

@@ -36,6 +36,7 @@ type Host struct {
 	engine  *engine.Engine
 	handles *data.Handles
 	router  *command.Router
+	outside outside
 	metrics *metrics.Metrics
 	infos   []worker.Info
 	modules map[string]*engine.Module
@@ -61,8 +62,11 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.unlock, err = LockState(cfg.StateDir); err != nil {
 		return nil, err
 	}
+	if h.outside, err = openOutside(ctx, cfg.Orchestrator, h.state, log); err != nil {
+		return nil, err
+	}
 	h.router = command.NewRouter(log)
-	if err := command.RegisterBuiltins(h.router, command.Builtins{
+	if err := h.outside.register(h.router, cfg.Orchestrator, command.Builtins{
 		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{cfg}, Tasks: h.state,
 	}); err != nil {
 		return nil, fmt.Errorf("registering commands: %w", err)
@@ -82,7 +86,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 type settings struct{ cfg *config.Config }
 
 // Lookup implements [command.Config].
-func (s settings) Lookup(key string) (any, bool) { return s.cfg.Setting(key) }
+func (s settings) Lookup(_ context.Context, key string) (any, bool, error) {
+	value, found := s.cfg.Setting(key)
+	return value, found, nil
+}
 
 // State returns the host's database. It is the host's to close.
 func (h *Host) State() *State { return h.state }
@@ -189,8 +196,9 @@ func (h *Host) Run(ctx context.Context) error {
 	return err
 }
 
-// serve runs the queue until ctx ends.
+// serve runs the queue until ctx ends, and delivers what it tells meanwhile.
 func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
+	defer h.outside.deliver(ctx)()
 	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
 		return fmt.Errorf("starting the queue: %w", err)
 	}
@@ -278,6 +286,7 @@ func (h *Host) Close() error {
 	if h.handles != nil {
 		errs = append(errs, h.handles.Close())
 	}
+	h.outside.close()
 	if h.state != nil {
 		errs = append(errs, h.state.Close())
 	}

@@ -38,12 +38,19 @@ const (
 // at the latest.
 type Handler func(ctx context.Context, c Caller, params map[string]any) (any, error)
 
+// Fallback provides the commands that nobody else does. It tells of one that it
+// does not have by UnknownCommand, and ends a call in time itself.
+type Fallback interface {
+	Execute(ctx context.Context, c Caller, name string, params map[string]any) (any, error)
+}
+
 // Router finds the provider of a command. It is safe for concurrent use.
 type Router struct {
 	log *slog.Logger
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
+	fallback Fallback
 }
 
 // NewRouter returns a Router without commands; see [RegisterBuiltins]. A nil
@@ -72,6 +79,14 @@ func (r *Router) Register(name string, h Handler) error {
 	return nil
 }
 
+// SetFallback says who is asked for commands that are not registered; nil for
+// nobody.
+func (r *Router) SetFallback(f Fallback) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fallback = f
+}
+
 // Names lists the registered commands in ascending order.
 func (r *Router) Names() []string {
 	r.mu.RLock()
@@ -91,17 +106,24 @@ func (r *Router) Execute(ctx context.Context, c Caller, name string, params []by
 		return nil, abi.Errorf(abi.NotGranted, "command %q was not granted", name)
 	}
 	r.mu.RLock()
-	h := r.handlers[name]
+	h, fallback := r.handlers[name], r.fallback
 	r.mu.RUnlock()
-	if h == nil {
+	if h == nil && fallback == nil {
 		return nil, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
 	}
 	p, err := decodeParams(params)
 	if err != nil {
 		return nil, named(name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
+	if h == nil {
+		h = func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+			return fallback.Execute(ctx, c, name, params)
+		}
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callDeadline)
+		defer cancel()
+	}
 	result, err := r.call(ctx, h, c, name, p)
 	if err != nil {
 		return nil, named(name, err)
