@@ -69,6 +69,26 @@ func (c *Config) check(sources map[string]string) Problems {
 		}
 	}
 
+	if o := c.Orchestrator; o.Socket == "" {
+		for _, key := range []struct {
+			name string
+			set  bool
+		}{
+			{"config_get.command", o.ConfigGet.Command != ""},
+			{"session_get.command", o.SessionGet.Command != ""},
+			{"events.patterns", len(o.Events.Patterns) > 0},
+		} {
+			if key.set {
+				report("orchestrator."+key.name, "needs orchestrator.socket, which is not set")
+			}
+		}
+	}
+	for _, pattern := range c.Orchestrator.Events.Patterns {
+		if _, err := path.Match(pattern, ""); err != nil {
+			report("orchestrator.events.patterns", "has the malformed pattern %q; allowed: names, with * and ? and [a-z]", pattern)
+		}
+	}
+
 	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
 		worker := c.Workers[name]
 		prefix := "workers." + name + "."

@@ -19,6 +19,9 @@ type Config struct {
 	Queue  Queue  `koanf:"queue"`
 	Web    Web    `koanf:"web"`
 
+	// Orchestrator is a program that has commands of its own.
+	Orchestrator Orchestrator `koanf:"orchestrator"`
+
 	// Workers holds what is set and granted per worker, by the worker's name.
 	// A worker that is not listed runs with the defaults and without grants.
 	Workers map[string]Worker `koanf:"workers"`
@@ -107,6 +110,54 @@ type Web struct {
 	// Listen is the host:port that metrics are served on, at /metrics, without
 	// authentication; an empty host is every interface. Default: not served.
 	Listen string `koanf:"listen"`
+}
+
+// Orchestrator is who provides the commands that the host and its workers do
+// not, and to whom events are delivered.
+type Orchestrator struct {
+	// Socket is the Unix socket that it serves. Default: there is none.
+	Socket string `koanf:"socket"`
+	// Timeout is the longest that a call may take, 1ms to 1h. Default 10s.
+	Timeout time.Duration `koanf:"timeout"`
+	// Connections is how many calls are made at a time, 1 to 256, beside the
+	// delivery of events. Default 4.
+	Connections int `koanf:"connections"`
+	// MaxMessageBytes is the most of a request and of a reply, 1 KiB to 64
+	// MiB. Default 1048576 (1 MiB).
+	MaxMessageBytes int `koanf:"max_message_bytes"`
+	// UnknownCommand are texts by which an error says that there is no such
+	// command; {command} stands for its name. Default: those that are known.
+	UnknownCommand []string `koanf:"unknown_command"`
+
+	// ConfigGet and SessionGet are the commands config/get and session/get,
+	// which the host answers unless a Command is set.
+	ConfigGet  Question `koanf:"config_get"`
+	SessionGet Question `koanf:"session_get"`
+
+	Events Delivery `koanf:"events"`
+}
+
+// Question is a command of the host's that is asked of the orchestrator.
+type Question struct {
+	// Command is its name there. Default: not asked.
+	Command string `koanf:"command"`
+	// Param is the name of the one thing that is asked by. Default key and
+	// sessionId.
+	Param string `koanf:"param"`
+	// IfUnknown is error, or builtin for the host's own answer when the
+	// orchestrator has no such command. Default error.
+	IfUnknown string `koanf:"if_unknown"`
+}
+
+// Delivery is which events are delivered, and how.
+type Delivery struct {
+	// Patterns are names of events, or patterns such as archive:*. Default: none.
+	Patterns []string `koanf:"patterns"`
+	// Command takes an event. Default "events/emit".
+	Command string `koanf:"command"`
+	// Attempts is how often an event that is refused is delivered before it is
+	// skipped, 1 to 1000. Default 10.
+	Attempts int `koanf:"attempts"`
 }
 
 // Worker is what one worker may use.

@@ -49,6 +49,16 @@ max_module_bytes = 1048576
 [queue]
 retention = "24h"
 
+[orchestrator]
+socket = "router.sock"
+timeout = "3s"
+connections = 2
+max_message_bytes = 4096
+unknown_command = ["no {command}"]
+config_get = { command = "settings/get", if_unknown = "builtin" }
+session_get = { command = "session/get-user", param = "targetSessionId" }
+events = { patterns = ["archive:*"], attempts = 3 }
+
 [workers.archive]
 concurrency = 2
 memory_mb = 32
@@ -109,6 +119,13 @@ func TestLoadFile(t *testing.T) {
 		}, Queries: map[string]Query{"recent": {Handle: "archive", SQL: "SELECT id FROM chat_messages WHERE at > :since"}}},
 		Engine: Engine{MaxModuleBytes: 1 << 20},
 		Queue:  Queue{Retention: 24 * time.Hour},
+		Orchestrator: Orchestrator{
+			Socket: filepath.Join(dir, "router.sock"), Timeout: 3 * time.Second, Connections: 2, MaxMessageBytes: 4096,
+			UnknownCommand: []string{"no {command}"},
+			ConfigGet:      Question{Command: "settings/get", Param: "key", IfUnknown: "builtin"},
+			SessionGet:     Question{Command: "session/get-user", Param: "targetSessionId", IfUnknown: "error"},
+			Events:         Delivery{Patterns: []string{"archive:*"}, Command: "events/emit", Attempts: 3},
+		},
 		Workers: map[string]Worker{
 			"archive": {
 				Concurrency: 2, Calls: 4, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
@@ -154,6 +171,11 @@ func TestLoadWithoutAnything(t *testing.T) {
 		Data:   Data{Adapter: Daemon},
 		Engine: Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
 		Queue:  Queue{Retention: 168 * time.Hour},
+		Orchestrator: Orchestrator{
+			Timeout: 10 * time.Second, Connections: 4, MaxMessageBytes: 1 << 20,
+			ConfigGet: Question{Param: "key", IfUnknown: "error"}, SessionGet: Question{Param: "sessionId", IfUnknown: "error"},
+			Events: Delivery{Command: "events/emit", Attempts: 10},
+		},
 	}
 	for _, e := range got.Effective() {
 		if e.Source != "default" {
@@ -279,7 +301,7 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, queue, settings, state_dir, web, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
 			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, events, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
@@ -340,6 +362,12 @@ func TestProblems(t *testing.T) {
 			want: []string{"data.handles.b.path: is the same file as data.handles.a.path"}},
 		{name: "path is a URL", toml: "[data.handles.a]\npath = \"postgres://me:hidden@db/x\"",
 			want: []string{`is "postgres://********@db/x"; allowed: the path of a file`}},
+		{name: "orchestrator without a socket", toml: "[orchestrator.events]\npatterns = [\"a:*\"]",
+			want: []string{"orchestrator.events.patterns: needs orchestrator.socket"}},
+		{name: "malformed pattern", toml: "[orchestrator]\nsocket = \"s\"\nevents.patterns = [\"a[\"]",
+			want: []string{`orchestrator.events.patterns: has the malformed pattern "a["`}},
+		{name: "neither error nor builtin", toml: "[orchestrator]\nsocket = \"s\"\nconfig_get.if_unknown = \"ignore\"",
+			want: []string{`orchestrator.config_get.if_unknown: is "ignore"; allowed: one of error, builtin`}},
 		{name: "dotted setting", toml: "[settings]\n\"a.b\" = 1", want: []string{`"a.b" cannot be a key`}},
 		{name: "infinite setting", toml: "[settings]\na = inf", want: []string{"settings.a: is +Inf; allowed below settings"}},
 		{name: "settings is a value", toml: `settings = 5`, want: []string{"settings: is a table and cannot be set to 5"}},

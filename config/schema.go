@@ -123,6 +123,20 @@ func schema() *node {
 		"queue": table(map[string]*node{
 			"retention": duration(168*time.Hour, time.Minute, 87600*time.Hour),
 		}),
+		"orchestrator": table(map[string]*node{
+			"socket":            pathTo(nil),
+			"timeout":           duration(10*time.Second, time.Millisecond, time.Hour),
+			"connections":       number(4, 1, 256),
+			"max_message_bytes": number(1<<20, 1<<10, 64<<20),
+			"unknown_command":   list(),
+			"config_get":        question("key"),
+			"session_get":       question("sessionId"),
+			"events": table(map[string]*node{
+				"patterns": list(),
+				"command":  text("events/emit"),
+				"attempts": number(10, 1, 1000),
+			}),
+		}),
 		"web": table(map[string]*node{
 			"listen": address(),
 		}),
@@ -158,6 +172,15 @@ func schema() *node {
 			}),
 		})),
 		"settings": {free: true},
+	})
+}
+
+// question is a built-in command that may be asked of the orchestrator.
+func question(param string) *node {
+	return table(map[string]*node{
+		"command":    &node{leaf: &leaf{kind: kindString}},
+		"param":      text(param),
+		"if_unknown": text("error", "error", "builtin"),
 	})
 }
 

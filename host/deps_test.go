@@ -29,8 +29,9 @@ var uses = map[string][]string{
 	"config":   {"abi"},
 
 	"host": {"abi", "abi/wire", "config",
-		"host/command", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
+		"host/command", "host/command/orchestrator", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
 	"host/command":                   {"abi", "abi/wire"},
+	"host/command/orchestrator":      {"abi", "abi/wire", "host/command"},
 	"host/data":                      {"abi", "abi/wire"},
 	"host/data/datatest":             {"abi", "abi/wire", "host/data"},
 	"host/data/sqlite":               {"abi", "abi/wire", "host/data", "host/data/sqlite/internal/lite"},

@@ -39,6 +39,7 @@ type Host struct {
 	engine    *engine.Engine
 	databases *databases
 	router    *command.Router
+	outside   outside
 	infos     []worker.Info
 	metrics   *metrics.Metrics
 	modules   map[string]*engine.Module
@@ -65,9 +66,12 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.unlock, err = LockState(cfg.StateDir); err != nil {
 		return nil, err
 	}
+	if h.outside, err = openOutside(ctx, cfg.Orchestrator, h.state, log); err != nil {
+		return nil, err
+	}
 	h.router = command.NewRouter(log)
 	h.router.Observe(h.metrics.Called)
-	if err := command.RegisterBuiltins(h.router, command.Builtins{
+	if err := h.outside.register(h.router, cfg.Orchestrator, command.Builtins{
 		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{h}, Tasks: h.state,
 	}); err != nil {
 		return nil, fmt.Errorf("registering commands: %w", err)
@@ -88,7 +92,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 type settings struct{ host *Host }
 
 // Lookup implements [command.Config].
-func (s settings) Lookup(key string) (any, bool) { return s.host.now().Setting(key) }
+func (s settings) Lookup(_ context.Context, key string) (any, bool, error) {
+	value, found := s.host.now().Setting(key)
+	return value, found, nil
+}
 
 // State returns the host's database. It is the host's to close.
 func (h *Host) State() *State { return h.state }
@@ -199,8 +206,9 @@ func (h *Host) Run(ctx context.Context) error {
 	return err
 }
 
-// serve runs the queue until ctx ends.
+// serve runs the queue until ctx ends, and delivers what it tells meanwhile.
 func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
+	defer h.outside.deliver(ctx)()
 	if err := h.beginTriggers(ctx); err != nil {
 		return err
 	}
@@ -248,6 +256,7 @@ func (h *Host) Close() error {
 	if h.databases != nil {
 		errs = append(errs, h.databases.Close())
 	}
+	h.outside.close()
 	if h.state != nil {
 		errs = append(errs, h.state.Close())
 	}

@@ -126,6 +126,15 @@ func (l *Events) Last(ctx context.Context) (int64, error) {
 	return id, nil
 }
 
+// First returns the id of the oldest event that is kept, 0 for none.
+func (l *Events) First(ctx context.Context) (int64, error) {
+	var id sql.NullInt64
+	if err := l.db.QueryRowContext(ctx, `SELECT min(id) FROM events`).Scan(&id); err != nil {
+		return 0, dbError("reading the event log", err)
+	}
+	return id.Int64, nil
+}
+
 // Since returns the events with ids above after whose name matches pattern, in
 // ascending order, limit at most. The pattern is one of path.Match; "" matches
 // every name.

@@ -38,6 +38,12 @@ const (
 // at the latest.
 type Handler func(ctx context.Context, c Caller, params map[string]any) (any, error)
 
+// Fallback provides the commands that nobody else does. It tells of one that it
+// does not have by UnknownCommand, and ends a call in time itself.
+type Fallback interface {
+	Execute(ctx context.Context, c Caller, name string, params map[string]any) (any, error)
+}
+
 // Router finds the provider of a command. It is safe for concurrent use.
 type Router struct {
 	log *slog.Logger
@@ -46,6 +52,7 @@ type Router struct {
 	handlers map[string]Handler
 	provided map[string]provided
 	observe  func(command string, code abi.Code, took time.Duration)
+	fallback Fallback
 }
 
 // NewRouter returns a Router without commands; see [RegisterBuiltins]. A nil
@@ -59,6 +66,10 @@ func NewRouter(log *slog.Logger) *Router {
 		observe: func(string, abi.Code, time.Duration) {},
 	}
 }
+
+// outside is the name that Observe's function gets for all commands of a
+// [Fallback].
+const outside = "outside"
 
 // Observe has f told of every call that came to a provider. It must be called
 // before the first Execute.
@@ -89,6 +100,14 @@ func (r *Router) Register(name string, h Handler) error {
 	return nil
 }
 
+// SetFallback says who is asked for commands that are not registered; nil for
+// nobody.
+func (r *Router) SetFallback(f Fallback) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fallback = f
+}
+
 // Names lists the commands that somebody in this process provides, in ascending
 // order.
 func (r *Router) Names() []string {
@@ -114,28 +133,36 @@ func (r *Router) Execute(ctx context.Context, c Caller, name string, params []by
 	r.mu.RLock()
 	h, isBuiltin := r.handlers[name]
 	p, isProvided := r.provided[name]
+	fallback := r.fallback
 	r.mu.RUnlock()
-	if !isBuiltin && !isProvided {
-		return nil, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
-	}
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
+	start, observed := time.Now(), name
 	var result []byte
 	var err error
-	if isBuiltin {
-		result, err = r.builtin(ctx, h, c, name, params)
-	} else {
-		result, err = r.provider(ctx, p, c, name, params)
+	switch {
+	case isBuiltin || isProvided:
+		ctx, cancel := context.WithTimeout(ctx, callDeadline)
+		defer cancel()
+		if isBuiltin {
+			result, err = r.builtin(ctx, h, c, name, params)
+		} else {
+			result, err = r.provider(ctx, p, c, name, params)
+		}
+	case fallback != nil:
+		observed = outside // its names are not ours to know, and may be any number
+		result, err = r.builtin(ctx, func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+			return fallback.Execute(ctx, c, name, params)
+		}, c, name, params)
+	default:
+		return nil, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
 	}
-	r.observe(name, abi.CodeOf(err), time.Since(start))
+	r.observe(observed, abi.CodeOf(err), time.Since(start))
 	if err != nil {
 		return nil, named(name, err)
 	}
 	return result, nil
 }
 
-// builtin calls a command of the host's own.
+// builtin calls a handler with params that are decoded.
 func (r *Router) builtin(ctx context.Context, h Handler, c Caller, name string, params []byte) ([]byte, error) {
 	p, err := decodeParams(params)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // session/get {sessionId?} -> {found, sessionId, data?, expires_ms?}
-func getSession(sessions *Sessions) Handler {
+func getSession(sessions SessionReader) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
 		f := fieldsOf(params)
 		id := f.text("sessionId", maxSessionID)
@@ -26,7 +26,11 @@ func getSession(sessions *Sessions) Handler {
 		if err != nil {
 			return nil, err
 		}
-		return map[string]any{"found": true, "sessionId": id, "data": s.Data, "expires_ms": s.Expires.UnixMilli()}, nil
+		found := map[string]any{"found": true, "sessionId": id, "data": s.Data}
+		if !s.Expires.IsZero() {
+			found["expires_ms"] = s.Expires.UnixMilli()
+		}
+		return found, nil
 	}
 }
 
