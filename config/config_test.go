@@ -49,6 +49,10 @@ concurrency = 2
 memory_mb = 32
 isolation = "worker"
 limits = { commands = 7 }
+socket = "/tmp/jtag-archive-worker.sock"
+socket_mode = "0660"
+socket_group = "staff"
+socket_shutdown = true
 deadline = "90s"
 max_attempts = 3
 handles = { source = "primary", dest = "archive" }
@@ -62,6 +66,9 @@ primary = ["read", "delete"]
 archive = ["read"]
 
 [workers.idle]
+
+[command]
+socket = "wasmhost.sock"
 
 [settings.archive]
 batchSize = 1000
@@ -92,6 +99,8 @@ func TestLoadFile(t *testing.T) {
 		}},
 		Engine: Engine{MaxModuleBytes: 1 << 20},
 		Queue:  Queue{Retention: 24 * time.Hour},
+
+		Command: Command{Socket: filepath.Join(dir, "wasmhost.sock"), SocketMode: "0600"},
 		Workers: map[string]Worker{
 			"archive": {
 				Concurrency: 2, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
@@ -102,6 +111,7 @@ func TestLoadFile(t *testing.T) {
 					Config:   []string{"archive.*"},
 				},
 				Limits: limits,
+				Socket: "/tmp/jtag-archive-worker.sock", SocketMode: "0660", SocketGroup: "staff", SocketShutdown: true,
 			},
 			"idle": idle,
 		},
@@ -127,6 +137,8 @@ func TestLoadWithoutAnything(t *testing.T) {
 		Log:    Log{Level: "info", Format: "text"},
 		Engine: Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
 		Queue:  Queue{Retention: 168 * time.Hour},
+
+		Command: Command{SocketMode: "0600"},
 	}
 	for _, e := range got.Effective() {
 		if e.Source != "default" {
@@ -247,7 +259,7 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, queue, settings, state_dir, web, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: command, data, engine, log, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
 			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
@@ -276,6 +288,14 @@ func TestProblems(t *testing.T) {
 			want: []string{"data.handles.b.path: is the same file as data.handles.a.path"}},
 		{name: "path is a URL", toml: "[data.handles.a]\npath = \"postgres://me:hidden@db/x\"",
 			want: []string{`is "postgres://********@db/x"; allowed: the path of a file`}},
+		{name: "socket path too long", toml: "[command]\nsocket = \"/" + strings.Repeat("s", 96) + "\"",
+			want: []string{"97 bytes; allowed: a path of at most 96 bytes, which is what a socket's may have"}},
+		{name: "socket path is long enough", toml: "[command]\nsocket = \"/" + strings.Repeat("s", 95) + "\"\nx = 1", want: []string{"command.x: unknown key"}},
+		{name: "socket mode", toml: "[workers.a]\nsocket_mode = \"0777\"", want: []string{`workers.a.socket_mode: is "0777"; allowed: one of 0600, 0660, 0666`}},
+		{name: "socket group that cannot connect", toml: "[workers.a]\nsocket_group = \"staff\"",
+			want: []string{"workers.a.socket_group: has no effect with socket_mode 0600; allowed with 0660"}},
+		{name: "two sockets on one path", toml: "[command]\nsocket = \"x.sock\"\n[workers.a]\nsocket = \"./x.sock\"",
+			want: []string{"workers.a.socket: is the same path as command.socket"}},
 		{name: "dotted setting", toml: "[settings]\n\"a.b\" = 1", want: []string{`"a.b" cannot be a key`}},
 		{name: "infinite setting", toml: "[settings]\na = inf", want: []string{"settings.a: is +Inf; allowed below settings"}},
 		{name: "settings is a value", toml: `settings = 5`, want: []string{"settings: is a table and cannot be set to 5"}},

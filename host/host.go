@@ -91,7 +91,7 @@ func (h *Host) State() *State { return h.state }
 // refused ones with a reason.
 func (h *Host) Workers() []worker.Info { return h.infos }
 
-// Ready is closed when Run has begun to take tasks.
+// Ready is closed when Run has begun to take tasks and every socket is there.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
 
 // loadWorkers compiles what is in the folder. Only ctx ends it early.
@@ -178,7 +178,12 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 		h.log.Info("serving metrics", "url", "http://"+h.web.Addr()+"/metrics")
 	}
-	err := h.serve(ctx, workers)
+	t := newTally()
+	open, err := h.openSockets(ctx, t)
+	if err == nil {
+		err = h.serve(ctx, workers, t.of(h.runTask))
+		err = errors.Join(err, open.stop(ctx))
+	}
 	if h.web != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), webLimit)
 		defer cancel()
@@ -190,8 +195,8 @@ func (h *Host) Run(ctx context.Context) error {
 }
 
 // serve runs the queue until ctx ends.
-func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
-	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig, run queue.RunFunc) error {
+	if err := h.state.Queue.Start(ctx, workers, run); err != nil {
 		return fmt.Errorf("starting the queue: %w", err)
 	}
 	close(h.ready)

@@ -52,6 +52,7 @@ func RegisterBuiltins(r *Router, b Builtins) error {
 		{abi.CommandGetSession, getSession(b.Sessions)},
 		{abi.CommandSetSession, setSession(b.Sessions)},
 		{abi.CommandSubmitTask, submitTask(b.Tasks)},
+		{abi.CommandListCommands, listCommands(r)},
 	} {
 		if err := r.Register(c.name, c.h); err != nil {
 			return err

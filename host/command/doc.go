@@ -11,6 +11,7 @@
 //	session/get    -> out of the sessions
 //	session/set    -> into the sessions
 //	tasks/submit   -> into the queue
+//	commands/list  -> the names that the caller may call
 //
 // # What a caller may do
 //
