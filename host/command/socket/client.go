@@ -18,6 +18,9 @@ import (
 // maxReply is more than what a command's result can be as JSON.
 const maxReply = 16 << 20
 
+// ErrNoHost is in the error of a call that found nobody.
+var ErrNoHost = errors.New("no host serves the socket")
+
 // Call calls a command through the command socket at path and returns its
 // result as JSON. The params are a JSON object, nil for none. Codes, besides
 // those of the command: Unavailable if nobody serves the socket, DeadlineExceeded
@@ -37,7 +40,7 @@ func Call(ctx context.Context, path, name string, params json.RawMessage) (json.
 	nc, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
-		return nil, abi.Errorf(abi.Unavailable, "no host serves the socket %s", path)
+		return nil, abi.Errorf(abi.Unavailable, "%w %s", ErrNoHost, path)
 	case err != nil:
 		return nil, broken(ctx, path, err)
 	}
