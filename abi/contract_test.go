@@ -396,7 +396,7 @@ func TestDocNamesOperatorsAndVerbs(t *testing.T) {
 		}
 	}
 	sameNames(t, "commands in docs/contract.md", commands, []string{abi.CommandPing, abi.CommandEmitEvent,
-		abi.CommandGetConfig, abi.CommandGetSession, abi.CommandSetSession, abi.CommandDeleteSession, abi.CommandSubmitTask})
+		abi.CommandGetConfig, abi.CommandGetSession, abi.CommandSetSession, abi.CommandDeleteSession, abi.CommandSubmitTask, abi.CommandListCommands})
 }
 
 func TestDocManifestIsOne(t *testing.T) {

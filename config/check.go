@@ -14,7 +14,7 @@ import (
 var eventPart = regexp.MustCompile(`^[a-z0-9_./-]{1,64}$`)
 
 // check finds what no single value shows: handles without a file or with the
-// same one, and roles and grants on handles that do not exist.
+// same one, roles and grants on handles that do not exist, and sockets that meet.
 func (c *Config) check(sources map[string]string) Problems {
 	var problems Problems
 	report := func(key, format string, args ...any) {
@@ -123,7 +123,33 @@ func (c *Config) check(sources map[string]string) Problems {
 			}
 		}
 	}
+	c.checkSockets(report)
 	return problems
+}
+
+// checkSockets finds two sockets on one path, and a group that could not connect.
+func (c *Config) checkSockets(report func(key, format string, args ...any)) {
+	taken := map[string]string{}
+	check := func(prefix, path, mode, group string) {
+		if group != "" && mode == "0600" {
+			report(prefix+"socket_group", "has no effect with socket_mode 0600; allowed with 0660")
+		}
+		if path == "" {
+			return
+		}
+		if abs, err := filepath.Abs(path); err == nil {
+			path = abs
+		}
+		if other, twice := taken[path]; twice {
+			report(prefix+"socket", "is the same path as %s; allowed: a path for each socket", other)
+		}
+		taken[path] = prefix + "socket"
+	}
+	check("command.", c.Command.Socket, c.Command.SocketMode, c.Command.SocketGroup)
+	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
+		w := c.Workers[name]
+		check("workers."+name+".", w.Socket, w.SocketMode, w.SocketGroup)
+	}
 }
 
 // sameFile says whether two paths lead to one file, now or once it exists.

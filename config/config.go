@@ -22,6 +22,8 @@ type Config struct {
 	// Orchestrator is a program that has commands of its own.
 	Orchestrator Orchestrator `koanf:"orchestrator"`
 
+	Command Command `koanf:"command"`
+
 	// Workers holds what is set and granted per worker, by the worker's name.
 	// A worker that is not listed runs with the defaults and without grants.
 	Workers map[string]Worker `koanf:"workers"`
@@ -160,6 +162,17 @@ type Delivery struct {
 	Attempts int `koanf:"attempts"`
 }
 
+// Command is how programs of the same machine call commands.
+type Command struct {
+	// Socket is a Unix socket on which whoever can connect may call every
+	// command, as newline-delimited JSON, 96 bytes at most. Default: none.
+	Socket string `koanf:"socket"`
+	// SocketMode is 0600, 0660 or 0666. Default 0600.
+	SocketMode string `koanf:"socket_mode"`
+	// SocketGroup owns the socket: a name or a number. Default: the process's.
+	SocketGroup string `koanf:"socket_group"`
+}
+
 // Worker is what one worker may use.
 type Worker struct {
 	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
@@ -191,6 +204,17 @@ type Worker struct {
 	On     []string `koanf:"on"`
 	Grants Grants   `koanf:"grants"`
 	Limits Limits   `koanf:"limits"`
+
+	// Socket is a Unix socket on which whoever can connect may give the worker
+	// tasks, as newline-delimited JSON, 96 bytes at most. Default: none.
+	Socket string `koanf:"socket"`
+	// SocketMode is 0600, 0660 or 0666. Default 0600.
+	SocketMode string `koanf:"socket_mode"`
+	// SocketGroup owns the socket: a name or a number. Default: the process's.
+	SocketGroup string `koanf:"socket_group"`
+	// SocketShutdown lets clients make the socket take no more tasks until the
+	// host starts again. Default false.
+	SocketShutdown bool `koanf:"socket_shutdown"`
 }
 
 // Limits bound what one task of a worker can make the host hold or do. Reaching
@@ -248,7 +272,7 @@ type Grants struct {
 // DefaultWorker returns what a worker that is not configured runs with: the
 // default of every key, and no grants.
 func DefaultWorker() Worker {
-	return Worker{Concurrency: 1, Calls: 4, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
+	return Worker{Concurrency: 1, Calls: 4, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25, SocketMode: "0600",
 		Limits: Limits{
 			OpenCursors: 16, RequestBytes: 16 << 20, ResponseBytes: 64 << 20, ResultBytes: 1 << 20,
 			Commands: 1_000_000, Events: 100_000, Tasks: 1000, NestedCalls: 8, LogLines: 1000,

@@ -64,6 +64,10 @@ concurrency = 2
 memory_mb = 32
 isolation = "worker"
 limits = { commands = 7 }
+socket = "/tmp/jtag-archive-worker.sock"
+socket_mode = "0660"
+socket_group = "staff"
+socket_shutdown = true
 deadline = "90s"
 max_attempts = 3
 handles = { source = "primary", dest = "archive" }
@@ -89,6 +93,9 @@ handle = "archive"
 sql = "SELECT id FROM chat_messages WHERE at > :since"
 
 [workers.idle]
+
+[command]
+socket = "wasmhost.sock"
 
 [settings.archive]
 batchSize = 1000
@@ -126,6 +133,7 @@ func TestLoadFile(t *testing.T) {
 			SessionGet:     Question{Command: "session/get-user", Param: "targetSessionId", IfUnknown: "error"},
 			Events:         Delivery{Patterns: []string{"archive:*"}, Command: "events/emit", Attempts: 3},
 		},
+		Command: Command{Socket: filepath.Join(dir, "wasmhost.sock"), SocketMode: "0600"},
 		Workers: map[string]Worker{
 			"archive": {
 				Concurrency: 2, Calls: 4, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
@@ -145,6 +153,7 @@ func TestLoadFile(t *testing.T) {
 					Config:   []string{"archive.*"},
 				},
 				Limits: limits,
+				Socket: "/tmp/jtag-archive-worker.sock", SocketMode: "0660", SocketGroup: "staff", SocketShutdown: true,
 			},
 			"idle": idle,
 		},
@@ -176,6 +185,7 @@ func TestLoadWithoutAnything(t *testing.T) {
 			ConfigGet: Question{Param: "key", IfUnknown: "error"}, SessionGet: Question{Param: "sessionId", IfUnknown: "error"},
 			Events: Delivery{Command: "events/emit", Attempts: 10},
 		},
+		Command: Command{SocketMode: "0600"},
 	}
 	for _, e := range got.Effective() {
 		if e.Source != "default" {
@@ -301,7 +311,7 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: command, data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
 			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, events, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
@@ -368,6 +378,14 @@ func TestProblems(t *testing.T) {
 			want: []string{`orchestrator.events.patterns: has the malformed pattern "a["`}},
 		{name: "neither error nor builtin", toml: "[orchestrator]\nsocket = \"s\"\nconfig_get.if_unknown = \"ignore\"",
 			want: []string{`orchestrator.config_get.if_unknown: is "ignore"; allowed: one of error, builtin`}},
+		{name: "socket path too long", toml: "[command]\nsocket = \"/" + strings.Repeat("s", 96) + "\"",
+			want: []string{"97 bytes; allowed: a path of at most 96 bytes, which is what a socket's may have"}},
+		{name: "socket path is long enough", toml: "[command]\nsocket = \"/" + strings.Repeat("s", 95) + "\"\nx = 1", want: []string{"command.x: unknown key"}},
+		{name: "socket mode", toml: "[workers.a]\nsocket_mode = \"0777\"", want: []string{`workers.a.socket_mode: is "0777"; allowed: one of 0600, 0660, 0666`}},
+		{name: "socket group that cannot connect", toml: "[workers.a]\nsocket_group = \"staff\"",
+			want: []string{"workers.a.socket_group: has no effect with socket_mode 0600; allowed with 0660"}},
+		{name: "two sockets on one path", toml: "[command]\nsocket = \"x.sock\"\n[workers.a]\nsocket = \"./x.sock\"",
+			want: []string{"workers.a.socket: is the same path as command.socket"}},
 		{name: "dotted setting", toml: "[settings]\n\"a.b\" = 1", want: []string{`"a.b" cannot be a key`}},
 		{name: "infinite setting", toml: "[settings]\na = inf", want: []string{"settings.a: is +Inf; allowed below settings"}},
 		{name: "settings is a value", toml: `settings = 5`, want: []string{"settings: is a table and cannot be set to 5"}},

@@ -135,6 +135,10 @@ func (l *layer) addLeaf(spec *leaf, path []string, value any, source string) {
 		if l.dir != "" && !filepath.IsAbs(p) {
 			p = filepath.Join(l.dir, p)
 		}
+		if spec.most > 0 && len(p) > spec.most {
+			l.problem(path, source, "is %s, %d bytes; allowed: %s", show(p), len(p), spec.allowed())
+			return
+		}
 		parsed = p
 	}
 	l.set(path, parsed, source)

@@ -34,6 +34,7 @@ type leaf struct {
 	min, max int64    // of a kindInt, and of a kindDuration in nanoseconds
 	oneOf    []string // of a kindString and of the parts of a kindList
 	path     bool     // relative to where it was written
+	most     int      // bytes of a path; 0 for no limit
 	name     bool     // of the same form as the names in tables
 	address  bool     // host:port
 }
@@ -60,6 +61,8 @@ func (l *leaf) allowed() string {
 		return "an address, host:port, such as \"127.0.0.1:9464\""
 	case l.name:
 		return "a name: " + nameForm
+	case l.most > 0:
+		return fmt.Sprintf("a path of at most %d bytes, which is what a socket's may have", l.most)
 	}
 	return "a non-empty string"
 }
@@ -76,6 +79,15 @@ func text(def string, oneOf ...string) *node {
 }
 
 func pathTo(def any) *node { return &node{leaf: &leaf{kind: kindString, def: def, path: true}} }
+
+// maxSocketPath is socket.MaxPath of package host/command/socket.
+const maxSocketPath = 96
+
+func socket() *node {
+	return &node{leaf: &leaf{kind: kindString, path: true, most: maxSocketPath}}
+}
+
+func socketMode() *node { return text("0600", "0600", "0660", "0666") }
 
 func address() *node { return &node{leaf: &leaf{kind: kindString, address: true}} }
 
@@ -140,6 +152,11 @@ func schema() *node {
 		"web": table(map[string]*node{
 			"listen": address(),
 		}),
+		"command": table(map[string]*node{
+			"socket":       socket(),
+			"socket_mode":  socketMode(),
+			"socket_group": {leaf: &leaf{kind: kindString}},
+		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
 			"calls":        number(int64(worker.Calls), 1, 256),
@@ -170,6 +187,10 @@ func schema() *node {
 				"rows":           number(worker.Limits.Rows, 0, 1e15),
 				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
 			}),
+			"socket":          socket(),
+			"socket_mode":     socketMode(),
+			"socket_group":    {leaf: &leaf{kind: kindString}},
+			"socket_shutdown": flag(worker.SocketShutdown),
 		})),
 		"settings": {free: true},
 	})

@@ -107,7 +107,7 @@ func (h *Host) Workers() []worker.Info { return h.infos }
 // DataStats returns what the stores of each handle hold and have written.
 func (h *Host) DataStats() map[string]sqlite.Stats { return h.databases.stats() }
 
-// Ready is closed when Run has begun to take tasks.
+// Ready is closed when Run has begun to take tasks and every socket is there.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
 
 // loadWorkers compiles what is in the folder. Only ctx ends it early.
@@ -195,7 +195,12 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 		h.log.Info("serving metrics", "url", "http://"+h.web.Addr()+"/metrics")
 	}
-	err := h.serve(ctx, workers)
+	t := newTally()
+	open, err := h.openSockets(ctx, t)
+	if err == nil {
+		err = h.serve(ctx, workers, t.of(h.runTask))
+		err = errors.Join(err, open.stop(ctx))
+	}
 	if h.web != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), webLimit)
 		defer cancel()
@@ -207,12 +212,12 @@ func (h *Host) Run(ctx context.Context) error {
 }
 
 // serve runs the queue until ctx ends, and delivers what it tells meanwhile.
-func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
+func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig, run queue.RunFunc) error {
 	defer h.outside.deliver(ctx)()
 	if err := h.beginTriggers(ctx); err != nil {
 		return err
 	}
-	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+	if err := h.state.Queue.Start(ctx, workers, run); err != nil {
 		// What was cut off need not say so: a commit only says that its
 		// transaction is over.
 		if ctx.Err() != nil {

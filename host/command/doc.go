@@ -12,6 +12,7 @@
 //	session/set    -> into the sessions
 //	session/delete -> out of them, for good
 //	tasks/submit   -> into the queue
+//	commands/list  -> the names that the caller may call
 //
 // Behind these come the commands that workers provide ([Router.Provide]): a
 // [Provider] gets the params as they came. A command that waits for itself, over
