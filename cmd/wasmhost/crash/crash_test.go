@@ -29,9 +29,9 @@ type effort struct {
 
 var (
 	quick = effort{syncs: 13, writes: 3, cuts: 36, variants: 1, finishes: 6}
-	full  = effort{syncs: 1, writes: 250, cuts: 1, variants: 4, finishes: 16}
+	full  = effort{syncs: 1, writes: 200, cuts: 1, variants: 4, finishes: 16}
 	// Of the wrong programs, which have to be found out and no more.
-	forWrong = effort{syncs: 1, writes: 50, cuts: 4, variants: 2, finishes: 8}
+	forWrong = effort{syncs: 3, writes: 30, cuts: 8, variants: 2, finishes: 8}
 )
 
 func TestMain(m *testing.M) {
