@@ -15,6 +15,8 @@ const (
 	CommandGetSession = "session/get"
 	CommandSetSession = "session/set"
 	CommandSubmitTask = "tasks/submit"
+
+	CommandDeleteSession = "session/delete"
 )
 
 // Level is a log line's severity, as the import log takes it.

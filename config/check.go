@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+var eventPart = regexp.MustCompile(`^[a-z0-9_./-]{1,64}$`)
 
 // check finds what no single value shows: handles without a file or with the
 // same one, and roles and grants on handles that do not exist.
@@ -44,12 +48,63 @@ func (c *Config) check(sources map[string]string) Problems {
 		}
 	}
 
+	for _, name := range slices.Sorted(maps.Keys(c.Data.Queries)) {
+		query := c.Data.Queries[name]
+		key := "data.queries." + name
+		if query.SQL == "" {
+			report(key+".sql", "is missing; set it to a SELECT")
+		}
+		if query.Handle == "" {
+			report(key+".handle", "is missing; %s", known)
+		} else if !slices.Contains(handles, query.Handle) {
+			report(key+".handle", "is %q, which is no handle; %s", query.Handle, known)
+		}
+	}
+
+	for _, name := range handles {
+		for _, collection := range c.Data.Handles[name].Events {
+			if !eventPart.MatchString(collection) {
+				report("data.handles."+name+".events", "%q cannot be a part of an event's name, which has lower-case letters, digits and any of _ . / -", collection)
+			}
+		}
+	}
+
+	if o := c.Orchestrator; o.Socket == "" {
+		for _, key := range []struct {
+			name string
+			set  bool
+		}{
+			{"config_get.command", o.ConfigGet.Command != ""},
+			{"session_get.command", o.SessionGet.Command != ""},
+			{"events.patterns", len(o.Events.Patterns) > 0},
+		} {
+			if key.set {
+				report("orchestrator."+key.name, "needs orchestrator.socket, which is not set")
+			}
+		}
+	}
+	for _, pattern := range c.Orchestrator.Events.Patterns {
+		if _, err := path.Match(pattern, ""); err != nil {
+			report("orchestrator.events.patterns", "has the malformed pattern %q; allowed: names, with * and ? and [a-z]", pattern)
+		}
+	}
+
 	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
 		worker := c.Workers[name]
 		prefix := "workers." + name + "."
+		for _, pattern := range worker.On {
+			if _, err := path.Match(pattern, ""); err != nil {
+				report(prefix+"on", "%q is no pattern: %v", pattern, err)
+			}
+		}
 		for _, role := range slices.Sorted(maps.Keys(worker.Handles)) {
 			if handle := worker.Handles[role]; !slices.Contains(handles, handle) {
 				report(prefix+"handles."+role, "is %q, which is no handle; %s", handle, known)
+			}
+		}
+		for _, query := range worker.Grants.Queries {
+			if _, ok := c.Data.Queries[query]; !ok {
+				report(prefix+"grants.queries", "has %q, which is no key of data.queries", query)
 			}
 		}
 		for _, handle := range slices.Sorted(maps.Keys(worker.Grants.Data)) {
@@ -61,7 +116,7 @@ func (c *Config) check(sources map[string]string) Problems {
 			if !c.Data.Handles[handle].ReadOnly {
 				continue
 			}
-			for _, verb := range worker.Grants.Data[handle] {
+			for _, verb := range worker.Grants.Data[handle].grants() {
 				if verb != "read" {
 					report(key, "grants %s, but data.handles.%s is read_only; allowed: read", verb, handle)
 				}

@@ -17,6 +17,10 @@ type Config struct {
 	Data   Data   `koanf:"data"`
 	Engine Engine `koanf:"engine"`
 	Queue  Queue  `koanf:"queue"`
+	Web    Web    `koanf:"web"`
+
+	// Orchestrator is a program that has commands of its own.
+	Orchestrator Orchestrator `koanf:"orchestrator"`
 
 	// Workers holds what is set and granted per worker, by the worker's name.
 	// A worker that is not listed runs with the defaults and without grants.
@@ -28,6 +32,9 @@ type Config struct {
 	Settings map[string]any `koanf:"settings"`
 
 	entries []Entry
+	values  map[string]any // merged, by dotted key, nothing masked
+	opts    Options        // what it was loaded from
+	file    string         // that was looked for
 }
 
 // Log says what the host logs to its standard error.
@@ -46,6 +53,17 @@ type Data struct {
 	Adapter string `koanf:"adapter"`
 	// Handles are the databases, by the name that workers and grants use.
 	Handles map[string]Handle `koanf:"handles"`
+	// Queries are statements that workers can be granted, by name.
+	Queries map[string]Query `koanf:"queries"`
+}
+
+// Query is a SELECT of the operator's that a worker runs by name.
+type Query struct {
+	// Handle is the database it reads. It must be set.
+	Handle string `koanf:"handle"`
+	// SQL is one statement that only reads, with parameters such as :room. It
+	// must be set.
+	SQL string `koanf:"sql"`
 }
 
 // The adapters.
@@ -66,6 +84,9 @@ type Handle struct {
 	BusyTimeout time.Duration `koanf:"busy_timeout"`
 	// Readers is the number of connections for reading, 1 to 64. Default 4.
 	Readers int `koanf:"readers"`
+	// Events are the collections whose changes by workers are told as events,
+	// data:COLLECTION:created, updated and deleted. Default none.
+	Events []string `koanf:"events"`
 }
 
 // Engine is how modules are compiled.
@@ -84,11 +105,69 @@ type Queue struct {
 	Retention time.Duration `koanf:"retention"`
 }
 
+// Web is what the host shows over HTTP.
+type Web struct {
+	// Listen is the host:port that metrics are served on, at /metrics, without
+	// authentication; an empty host is every interface. Default: not served.
+	Listen string `koanf:"listen"`
+}
+
+// Orchestrator is who provides the commands that the host and its workers do
+// not, and to whom events are delivered.
+type Orchestrator struct {
+	// Socket is the Unix socket that it serves. Default: there is none.
+	Socket string `koanf:"socket"`
+	// Timeout is the longest that a call may take, 1ms to 1h. Default 10s.
+	Timeout time.Duration `koanf:"timeout"`
+	// Connections is how many calls are made at a time, 1 to 256, beside the
+	// delivery of events. Default 4.
+	Connections int `koanf:"connections"`
+	// MaxMessageBytes is the most of a request and of a reply, 1 KiB to 64
+	// MiB. Default 1048576 (1 MiB).
+	MaxMessageBytes int `koanf:"max_message_bytes"`
+	// UnknownCommand are texts by which an error says that there is no such
+	// command; {command} stands for its name. Default: those that are known.
+	UnknownCommand []string `koanf:"unknown_command"`
+
+	// ConfigGet and SessionGet are the commands config/get and session/get,
+	// which the host answers unless a Command is set.
+	ConfigGet  Question `koanf:"config_get"`
+	SessionGet Question `koanf:"session_get"`
+
+	Events Delivery `koanf:"events"`
+}
+
+// Question is a command of the host's that is asked of the orchestrator.
+type Question struct {
+	// Command is its name there. Default: not asked.
+	Command string `koanf:"command"`
+	// Param is the name of the one thing that is asked by. Default key and
+	// sessionId.
+	Param string `koanf:"param"`
+	// IfUnknown is error, or builtin for the host's own answer when the
+	// orchestrator has no such command. Default error.
+	IfUnknown string `koanf:"if_unknown"`
+}
+
+// Delivery is which events are delivered, and how.
+type Delivery struct {
+	// Patterns are names of events, or patterns such as archive:*. Default: none.
+	Patterns []string `koanf:"patterns"`
+	// Command takes an event. Default "events/emit".
+	Command string `koanf:"command"`
+	// Attempts is how often an event that is refused is delivered before it is
+	// skipped, 1 to 1000. Default 10.
+	Attempts int `koanf:"attempts"`
+}
+
 // Worker is what one worker may use.
 type Worker struct {
 	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
 	// Default 1.
 	Concurrency int `koanf:"concurrency"`
+	// Calls is how many calls of the commands that the worker provides run at a
+	// time, beside its tasks, 1 to 256. Default 4.
+	Calls int `koanf:"calls"`
 	// MemoryMB is the most memory of one sandbox in MiB, 4 to 4096. Default 64.
 	MemoryMB int `koanf:"memory_mb"`
 	// Isolation is task, for a clean sandbox for every task, or worker, for
@@ -106,8 +185,12 @@ type Worker struct {
 	MaxAttempts int `koanf:"max_attempts"`
 	// Handles maps the worker's roles to handles: source = "primary".
 	Handles map[string]string `koanf:"handles"`
-	Grants  Grants            `koanf:"grants"`
-	Limits  Limits            `koanf:"limits"`
+	// On are names of events, or patterns such as data:documents:*. Each such
+	// event that others emit becomes a task of the worker, with the event's name
+	// as its kind and the event's data as its payload.
+	On     []string `koanf:"on"`
+	Grants Grants   `koanf:"grants"`
+	Limits Limits   `koanf:"limits"`
 }
 
 // Limits bound what one task of a worker can make the host hold or do. Reaching
@@ -128,9 +211,19 @@ type Limits struct {
 	// Commands is the most calls of commands, events included, 1 to 1e9.
 	// Default 1000000.
 	Commands int `koanf:"commands"`
+	// Events is the most events that are emitted, 1 to 1e9. Default 100000.
+	Events int `koanf:"events"`
+	// Tasks is the most tasks that are submitted, 1 to 1e6. Default 1000.
+	Tasks int `koanf:"tasks"`
+	// NestedCalls is how many workers may wait for one another when the worker
+	// is called by one, 1 to 64. Default 8.
+	NestedCalls int `koanf:"nested_calls"`
 	// TransferBytes is the most bytes to and from the guest, rows, commands
 	// and all, 0 to 1e15. 0 is no limit. Default 0.
 	TransferBytes int64 `koanf:"transfer_bytes"`
+	// Rows is the most rows read and written together, 0 to 1e15. 0 is no
+	// limit. Default 0.
+	Rows int64 `koanf:"rows"`
 	// LogLines is the most lines of log, printed ones included, 1 to 1e6; more
 	// are dropped. Default 1000.
 	LogLines int `koanf:"log_lines"`
@@ -138,21 +231,27 @@ type Limits struct {
 
 // Grants is what a worker may do. What is not granted is refused.
 type Grants struct {
-	// Data maps a handle to the verbs read, insert, update and delete.
-	Data map[string][]string `koanf:"data"`
+	// Data maps a handle to what may be done on it, in one of the two forms
+	// that [Grant] has.
+	Data map[string]Grant `koanf:"data"`
+	// Queries are names of data.queries.
+	Queries []string `koanf:"queries"`
 	// Commands are names, or patterns such as events/*.
 	Commands []string `koanf:"commands"`
 	// Config are keys below Settings, or patterns such as archive.*.
 	Config []string `koanf:"config"`
+	// Provides are the commands that the worker answers, for others and for
+	// itself: embedding/query.
+	Provides []string `koanf:"provides"`
 }
 
 // DefaultWorker returns what a worker that is not configured runs with: the
 // default of every key, and no grants.
 func DefaultWorker() Worker {
-	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
+	return Worker{Concurrency: 1, Calls: 4, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
 		Limits: Limits{
 			OpenCursors: 16, RequestBytes: 16 << 20, ResponseBytes: 64 << 20, ResultBytes: 1 << 20,
-			Commands: 1_000_000, LogLines: 1000,
+			Commands: 1_000_000, Events: 100_000, Tasks: 1000, NestedCalls: 8, LogLines: 1000,
 		}}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -36,6 +37,8 @@ func (l *layer) problem(path []string, source, format string, args ...any) {
 // add checks a value and everything below it.
 func (l *layer) add(n *node, path []string, value any, source string) {
 	switch {
+	case n.leaf != nil && n.leaf.kind == kindGrant:
+		l.addGrant(path, value, source)
 	case n.leaf != nil:
 		l.addLeaf(n.leaf, path, value, source)
 	case n.free:
@@ -168,6 +171,10 @@ func (l *layer) parse(spec *leaf, value any) (any, bool) {
 		return s, slices.Contains(spec.oneOf, s)
 	case spec.name:
 		return s, abi.ValidName(s)
+	case spec.address:
+		_, port, err := net.SplitHostPort(s)
+		_, bad := strconv.ParseUint(port, 10, 16)
+		return s, err == nil && bad == nil
 	}
 	return s, true
 }

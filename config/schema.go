@@ -24,6 +24,7 @@ const (
 	kindInt
 	kindDuration
 	kindList
+	kindGrant
 )
 
 // leaf describes one value.
@@ -34,6 +35,7 @@ type leaf struct {
 	oneOf    []string // of a kindString and of the parts of a kindList
 	path     bool     // relative to where it was written
 	name     bool     // of the same form as the names in tables
+	address  bool     // host:port
 }
 
 // allowed says what a value must look like.
@@ -54,6 +56,8 @@ func (l *leaf) allowed() string {
 	switch {
 	case l.oneOf != nil:
 		return "one of " + strings.Join(l.oneOf, ", ")
+	case l.address:
+		return "an address, host:port, such as \"127.0.0.1:9464\""
 	case l.name:
 		return "a name: " + nameForm
 	}
@@ -72,6 +76,8 @@ func text(def string, oneOf ...string) *node {
 }
 
 func pathTo(def any) *node { return &node{leaf: &leaf{kind: kindString, def: def, path: true}} }
+
+func address() *node { return &node{leaf: &leaf{kind: kindString, address: true}} }
 
 func flag(def bool) *node { return &node{leaf: &leaf{kind: kindBool, def: def}} }
 
@@ -103,6 +109,11 @@ func schema() *node {
 				"read_only":    flag(false),
 				"busy_timeout": duration(5*time.Second, 0, 10*time.Minute),
 				"readers":      number(4, 1, 64),
+				"events":       list(),
+			})),
+			"queries": named(table(map[string]*node{
+				"handle": {leaf: &leaf{kind: kindString, name: true}},
+				"sql":    {leaf: &leaf{kind: kindString}},
 			})),
 		}),
 		"engine": table(map[string]*node{
@@ -112,18 +123,39 @@ func schema() *node {
 		"queue": table(map[string]*node{
 			"retention": duration(168*time.Hour, time.Minute, 87600*time.Hour),
 		}),
+		"orchestrator": table(map[string]*node{
+			"socket":            pathTo(nil),
+			"timeout":           duration(10*time.Second, time.Millisecond, time.Hour),
+			"connections":       number(4, 1, 256),
+			"max_message_bytes": number(1<<20, 1<<10, 64<<20),
+			"unknown_command":   list(),
+			"config_get":        question("key"),
+			"session_get":       question("sessionId"),
+			"events": table(map[string]*node{
+				"patterns": list(),
+				"command":  text("events/emit"),
+				"attempts": number(10, 1, 1000),
+			}),
+		}),
+		"web": table(map[string]*node{
+			"listen": address(),
+		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
+			"calls":        number(int64(worker.Calls), 1, 256),
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
 			"isolation":    text(worker.Isolation, "task", "worker"),
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
 			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
+			"on":           list(),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
-				"data":     named(list("read", "insert", "update", "delete")),
+				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),
+				"queries":  list(),
 				"commands": list(),
 				"config":   list(),
+				"provides": list(),
 			}),
 			"limits": table(map[string]*node{
 				"open_cursors":   number(int64(worker.Limits.OpenCursors), 1, 1000),
@@ -131,11 +163,24 @@ func schema() *node {
 				"response_bytes": number(int64(worker.Limits.ResponseBytes), 1<<10, 1<<30),
 				"result_bytes":   number(int64(worker.Limits.ResultBytes), 1, 1<<20),
 				"commands":       number(int64(worker.Limits.Commands), 1, 1e9),
+				"events":         number(int64(worker.Limits.Events), 1, 1e9),
+				"tasks":          number(int64(worker.Limits.Tasks), 1, 1e6),
+				"nested_calls":   number(int64(worker.Limits.NestedCalls), 1, 64),
 				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
+				"rows":           number(worker.Limits.Rows, 0, 1e15),
 				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
 			}),
 		})),
 		"settings": {free: true},
+	})
+}
+
+// question is a built-in command that may be asked of the orchestrator.
+func question(param string) *node {
+	return table(map[string]*node{
+		"command":    &node{leaf: &leaf{kind: kindString}},
+		"param":      text(param),
+		"if_unknown": text("error", "error", "builtin"),
 	})
 }
 

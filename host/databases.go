@@ -12,6 +12,7 @@ import (
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/sqlite"
+	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
 // databases are how tasks come to the handles: all to the same stores, or each
@@ -30,15 +31,12 @@ type databases struct {
 // newDatabases opens all databases once, so that the log says now which cannot
 // be.
 func newDatabases(ctx context.Context, cfg config.Data, log *slog.Logger) *databases {
-	d := &databases{cfg: cfg, files: make(map[string]*file), log: log}
-	for name := range cfg.Handles {
-		d.files[name] = new(file)
-	}
+	d := &databases{cfg: cfg, files: newFiles(cfg), log: log}
 	stores := newStores(cfg, d.files, log)
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
 		_, _ = stores[name].get(ctx) // it logs what is wrong
 	}
-	if h := handlesOf(stores); cfg.Adapter == config.Direct {
+	if h := handlesOf(cfg, stores); cfg.Adapter == config.Direct {
 		d.idle = append(d.idle, h)
 	} else {
 		d.shared = h
@@ -60,7 +58,7 @@ func (d *databases) take() (_ *data.Handles, giveBack func(), _ error) {
 	if n := len(d.idle); n > 0 {
 		h, d.idle = d.idle[n-1], d.idle[:n-1]
 	} else {
-		h = handlesOf(newStores(d.cfg, d.files, d.log))
+		h = handlesOf(d.cfg, newStores(d.cfg, d.files, d.log))
 	}
 	return h, func() { d.back(h) }, nil
 }
@@ -99,4 +97,17 @@ func (d *databases) stats() map[string]sqlite.Stats {
 		all[name] = f.stats()
 	}
 	return all
+}
+
+// figures is stats for the metrics.
+func (d *databases) figures() metrics.Databases {
+	f := metrics.Databases{Handles: make(map[string]metrics.Database, len(d.files))}
+	f.PageCache, _ = sqlite.PageCache()
+	for name, s := range d.stats() {
+		f.Handles[name] = metrics.Database{
+			Connections: s.Connections, Statements: s.Statements, Waiting: s.Waiting, Locked: s.Locked,
+			Groups: s.Groups, Batches: s.Batches, Again: s.Again, Committing: s.Committing,
+		}
+	}
+	return f
 }

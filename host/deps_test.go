@@ -29,15 +29,18 @@ var uses = map[string][]string{
 	"config":   {"abi"},
 
 	"host": {"abi", "abi/wire", "config",
-		"host/command", "host/data", "host/data/sqlite", "host/engine", "host/queue", "host/worker"},
+		"host/command", "host/command/orchestrator", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
 	"host/command":                   {"abi", "abi/wire"},
+	"host/command/orchestrator":      {"abi", "abi/wire", "host/command"},
 	"host/data":                      {"abi", "abi/wire"},
 	"host/data/datatest":             {"abi", "abi/wire", "host/data"},
 	"host/data/sqlite":               {"abi", "abi/wire", "host/data", "host/data/sqlite/internal/lite"},
 	"host/data/sqlite/internal/lite": {},
 	"host/engine":                    {"abi", "abi/wire", "host/engine/rewrite"},
 	"host/engine/rewrite":            {"abi"},
+	"host/metrics":                   {"abi"},
 	"host/queue":                     {"abi", "abi/wire"},
+	"host/web":                       {"abi"},
 	"host/worker":                    {"abi", "abi/wire"},
 
 	"sdk":            {"abi", "abi/wire"},
@@ -46,8 +49,9 @@ var uses = map[string][]string{
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
-	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
-	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/queue", "host/worker", "cmd/wasmhost/watch"},
+	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/crash": {},
+	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch"},
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
 
@@ -62,6 +66,8 @@ var testUses = map[string][]string{
 	// runs here is not linked into the host.
 	"host":             {"sdk", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
+
+	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
 }
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler
@@ -78,6 +84,7 @@ var keptTo = []struct {
 	{"modernc.org/sqlite/lib", []string{"host/data/sqlite", "host/data/sqlite/internal/lite"}},
 	{"modernc.org/libc", []string{"host/data/sqlite/internal/lite"}},
 	{"github.com/riverqueue", []string{"host/queue"}},
+	{"github.com/prometheus", []string{"host/metrics"}},
 	{"github.com/knadh/koanf", []string{"config"}},
 	{"github.com/spf13/cobra", []string{"cmd/wasmhost"}},
 }

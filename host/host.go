@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
@@ -14,7 +16,9 @@ import (
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/data/sqlite"
 	"github.com/wasmhost/wasmhost/host/engine"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
+	"github.com/wasmhost/wasmhost/host/web"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
 
@@ -22,17 +26,24 @@ import (
 // stop. What has not ended by then is taken up again after the next start.
 const drainLimit = 10 * time.Second
 
+// webLimit is how long requests may go on after the last task.
+const webLimit = time.Second
+
 // Host serves the workers of one folder.
 type Host struct {
-	cfg       *config.Config
+	cfg       *config.Config                // that it was started with
+	live      atomic.Pointer[config.Config] // see now
 	log       *slog.Logger
 	unlock    func() error // of the state folder
 	state     *State
 	engine    *engine.Engine
 	databases *databases
 	router    *command.Router
+	outside   outside
 	infos     []worker.Info
+	metrics   *metrics.Metrics
 	modules   map[string]*engine.Module
+	web       *web.Server // nil unless it is configured, and while Run does not run
 	ready     chan struct{}
 }
 
@@ -42,7 +53,8 @@ type Host struct {
 //
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
-	h := &Host{cfg: cfg, log: log, modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h.live.Store(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -54,9 +66,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.unlock, err = LockState(cfg.StateDir); err != nil {
 		return nil, err
 	}
+	if h.outside, err = openOutside(ctx, cfg.Orchestrator, h.state, log); err != nil {
+		return nil, err
+	}
 	h.router = command.NewRouter(log)
-	if err := command.RegisterBuiltins(h.router, command.Builtins{
-		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{cfg}, Tasks: h.state,
+	h.router.Observe(h.metrics.Called)
+	if err := h.outside.register(h.router, cfg.Orchestrator, command.Builtins{
+		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{h}, Tasks: h.state,
 	}); err != nil {
 		return nil, fmt.Errorf("registering commands: %w", err)
 	}
@@ -68,14 +84,18 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 		return nil, err
 	}
 	h.databases = newDatabases(ctx, cfg.Data, log)
+	h.metrics.Watch(h.databases.figures)
 	return h, h.loadWorkers(ctx)
 }
 
 // settings is the configuration as config/get sees it.
-type settings struct{ cfg *config.Config }
+type settings struct{ host *Host }
 
 // Lookup implements [command.Config].
-func (s settings) Lookup(key string) (any, bool) { return s.cfg.Setting(key) }
+func (s settings) Lookup(_ context.Context, key string) (any, bool, error) {
+	value, found := s.host.now().Setting(key)
+	return value, found, nil
+}
 
 // State returns the host's database. It is the host's to close.
 func (h *Host) State() *State { return h.state }
@@ -100,12 +120,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 		info, file := h.state.inspect(e)
 		if file != nil {
 			start := time.Now()
-			cfg := h.cfg.Worker(e.Name)
-			module, err := h.engine.Compile(ctx, e.Name, file.Wasm, engine.ModuleConfig{
-				Sandboxes: cfg.Concurrency,
-				Isolation: engine.Isolation(cfg.Isolation),
-				Limits:    limitsOf(cfg),
-			})
+			module, err := h.compile(ctx, file)
 			switch {
 			case ctx.Err() != nil:
 				return fmt.Errorf("compiling worker %s: %w", e.Name, ctx.Err())
@@ -114,7 +129,12 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			default:
 				info.State = worker.Ready
 				h.modules[e.Name] = module
-				h.log.Info("worker ready", "worker", e.Name, "digest", info.Digest[:12], "bytes", info.Size, "took", time.Since(start).Round(time.Millisecond))
+				h.provide(e.Name, module)
+				sandboxes := "snapshot"
+				if ok, why := module.Snapshot(); !ok {
+					sandboxes = "each started anew: " + why
+				}
+				h.log.Info("worker ready", "worker", e.Name, "digest", info.Digest[:12], "bytes", info.Size, "sandboxes", sandboxes, "took", time.Since(start).Round(time.Millisecond))
 			}
 		}
 		if info.State == worker.Refused {
@@ -125,13 +145,37 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 	return nil
 }
 
+// compile admits one worker's file, which passes its self-test if it has one.
+func (h *Host) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
+	cfg := h.cfg.Worker(file.Name)
+	mc := engine.ModuleConfig{
+		Sandboxes: cfg.Concurrency + cfg.Calls,
+		Isolation: engine.Isolation(cfg.Isolation),
+		Limits:    limitsOf(cfg),
+	}
+	if file.Manifest != nil && file.Manifest.SelfTest != nil {
+		test := file.Manifest.SelfTest
+		mc.SelfTest = &abi.Task{ID: "self-test", Kind: test.Kind, Attempt: 1, Handles: cfg.Handles}
+		if test.Payload != nil {
+			payload, err := json.Marshal(test.Payload)
+			if err == nil {
+				mc.SelfTest.Payload, err = payloadToWire(payload)
+			}
+			if err != nil {
+				return nil, abi.Errorf(abi.InvalidModule, "manifest: self_test: %w", err)
+			}
+		}
+	}
+	return h.engine.Compile(ctx, file.Name, file.Wasm, mc)
+}
+
 // limitsOf is what the engine holds a worker to.
 func limitsOf(w config.Worker) engine.Limits {
 	return engine.Limits{
 		MemoryBytes: uint64(w.MemoryMB) << 20, Fuel: w.Fuel,
 		OpenCursors: w.Limits.OpenCursors, RequestBytes: w.Limits.RequestBytes, ResponseBytes: w.Limits.ResponseBytes,
-		ResultBytes: w.Limits.ResultBytes, Commands: w.Limits.Commands, TransferBytes: w.Limits.TransferBytes,
-		LogLines: w.Limits.LogLines,
+		ResultBytes: w.Limits.ResultBytes, Commands: w.Limits.Commands, NestedCalls: w.Limits.NestedCalls,
+		TransferBytes: w.Limits.TransferBytes, LogLines: w.Limits.LogLines,
 	}
 }
 
@@ -144,9 +188,42 @@ func (h *Host) Run(ctx context.Context) error {
 		cfg := h.cfg.Worker(name)
 		workers[name] = queue.WorkerConfig{Concurrency: cfg.Concurrency, Deadline: cfg.Deadline, MaxAttempts: cfg.MaxAttempts}
 	}
+	if h.cfg.Web.Listen != "" {
+		var err error
+		if h.web, err = web.Start(ctx, h.cfg.Web.Listen, h.metrics.Handler(), h.log); err != nil {
+			return err
+		}
+		h.log.Info("serving metrics", "url", "http://"+h.web.Addr()+"/metrics")
+	}
+	err := h.serve(ctx, workers)
+	if h.web != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), webLimit)
+		defer cancel()
+		if werr := h.web.Stop(stop); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
+
+// serve runs the queue until ctx ends, and delivers what it tells meanwhile.
+func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
+	defer h.outside.deliver(ctx)()
+	if err := h.beginTriggers(ctx); err != nil {
+		return err
+	}
 	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+		// What was cut off need not say so: a commit only says that its
+		// transaction is over.
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("starting the queue: %w", err)
 	}
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { h.reload(ctx) })
+	background.Go(func() { h.triggers(ctx) })
 	close(h.ready)
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
@@ -157,56 +234,13 @@ func (h *Host) Run(ctx context.Context) error {
 	return nil
 }
 
-// runTask is one attempt at a task: a sandbox, the guest's work, its bill.
-func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, error) {
-	module, ok := h.modules[d.Worker]
-	if !ok {
-		return nil, abi.Errorf(abi.UnknownWorker, "no worker is named %q", d.Worker)
+// WebAddr returns the address that metrics are served on, "" if they are not.
+// It can be called when [Host.Ready] is closed.
+func (h *Host) WebAddr() string {
+	if h.web == nil {
+		return ""
 	}
-	payload, err := payloadToWire(d.Payload)
-	if err != nil {
-		return nil, err
-	}
-	handles, giveBack, err := h.databases.take()
-	if err != nil {
-		return nil, err
-	}
-	defer giveBack()
-	cfg := h.cfg.Worker(d.Worker)
-	e := &env{
-		delivery: d,
-		data:     handles.Access(cfg.Grants.Data),
-		router:   h.router,
-		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
-			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,
-		}},
-		log: h.log.With("worker", d.Worker, "task", d.ID),
-	}
-	task := &abi.Task{
-		ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt,
-		DeadlineMS: d.Deadline.UnixMilli(), Handles: cfg.Handles,
-	}
-	var result []byte
-	var usage engine.Usage
-	err = module.With(ctx, func(s *engine.Sandbox) (err error) {
-		result, usage, err = s.Run(ctx, task, e)
-		return err
-	})
-	var later *engine.LaterError
-	switch {
-	case errors.As(err, &later):
-		e.log.Info("task asks to be run later", "after", later.After, "reason", later.Message)
-		return nil, &queue.LaterError{After: later.After, Err: errors.New(later.Message)}
-	case err != nil:
-		e.log.Warn("task failed", "attempt", d.Attempt, "error", err)
-		return nil, err
-	}
-	out := Outcome{Bill: e.bill(usage)}
-	if out.Result, err = resultToJSON(result); err != nil {
-		return nil, err
-	}
-	e.log.Info("task completed", "attempt", d.Attempt, "took", usage.Wall.Round(time.Millisecond))
-	return json.Marshal(out)
+	return h.web.Addr()
 }
 
 // Close frees what New opened. Run must have returned.
@@ -222,6 +256,7 @@ func (h *Host) Close() error {
 	if h.databases != nil {
 		errs = append(errs, h.databases.Close())
 	}
+	h.outside.close()
 	if h.state != nil {
 		errs = append(errs, h.state.Close())
 	}

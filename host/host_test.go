@@ -3,13 +3,17 @@ package host_test
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +23,7 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
@@ -244,15 +249,14 @@ func TestArchiveEndToEnd(t *testing.T) {
 		t.Errorf("archive: %s", diff)
 	}
 
-	var out host.Outcome
-	w.must(json.Unmarshal(task.Result, &out))
 	var result struct{ Archived, Total, Skipped int }
-	w.must(json.Unmarshal(out.Result, &result))
+	w.must(json.Unmarshal(task.Result, &result))
 	if result.Archived != 1200 || result.Total != 1200 || result.Skipped != 0 {
-		t.Errorf("result = %s", out.Result)
+		t.Errorf("result = %s", task.Result)
 	}
-	b := out.Bill
-	if b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
+	var b metrics.Bill
+	w.must(json.Unmarshal(task.Bill, &b))
+	if b.BytesIn < b.BytesWritten || b.BytesOut < b.BytesRead || b.RowsRead < 2400 || b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
 		b.WallMS <= 0 || b.GuestMS <= 0 || b.SQLMS <= 0 || b.GuestMS+b.SQLMS+b.HostMS > b.WallMS*1.01+1 {
 		t.Errorf("bill = %+v", b)
 	}
@@ -269,7 +273,7 @@ func TestArchiveEndToEnd(t *testing.T) {
 	for n := 100; n <= 1200; n += 100 {
 		want = append(want, fmt.Sprintf("archive:progress %d archive %s", n, id))
 	}
-	want = append(want, fmt.Sprintf("archive:complete 1200 archive %s", id))
+	want = append(want, fmt.Sprintf("archive:complete 1200 archive %s", id), fmt.Sprintf("task:completed 0  %s", id))
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("events: %s", diff)
 	}
@@ -392,16 +396,179 @@ func TestOneFileUnderTwoHandles(t *testing.T) {
 	}
 }
 
-func TestFuelLimitOfAWorker(t *testing.T) {
+// A worker with a grant on the rows of one version moves those, and never
+// learns of the others or of the column that it was not granted.
+func TestGrantByCollection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = strings.Replace(grants, `data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }`, `
+[workers.archive.grants.data.primary.chat_messages]
+read = ["id", "timestamp", "version", "content"]
+delete = true
+where = [["version", "in", [1, 3]]]
+[workers.archive.grants.data.archive.chat_messages]
+read = true
+insert = true
+`, 1)
+	primary, archive := w.open("primary.db"), w.open("archive.db")
+	w.fill(primary, 40)
+	w.exec(primary, "UPDATE chat_messages SET version = CAST(substr(id, -1) AS INTEGER)")
+	var there, theirs int
+	w.must(primary.QueryRow("SELECT count(*), count(*) FILTER (WHERE version IN (1, 3)) FROM chat_messages").Scan(&there, &theirs))
+	h, _ := w.start()
+	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+	if task.State != queue.Completed || theirs == 0 || theirs == there || task.Done != int64(theirs) {
+		t.Fatalf("of %d rows, %d of them granted: %+v", there, theirs, task)
+	}
+	var left, outside, moved, complete int
+	w.must(primary.QueryRow("SELECT count(*), count(*) FILTER (WHERE version NOT IN (1, 3)) FROM chat_messages").Scan(&left, &outside))
+	w.must(archive.QueryRow("SELECT count(*), count(extra) FROM chat_messages WHERE version IN (1, 3)").Scan(&moved, &complete))
+	if left != there-theirs || outside != left || moved != theirs || complete != 0 {
+		t.Errorf("%d rows are left, %d of others; %d were moved, %d with the hidden column", left, outside, moved, complete)
+	}
+}
+
+func TestLimitsOfAWorker(t *testing.T) {
+	t.Parallel()
+	for key, line := range map[string]string{"fuel": "fuel = 500000", "limit: rows": "limits = { rows = 4000 }"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\n"+line, 1)
+			primary := w.open("primary.db")
+			w.fill(primary, 5000)
+			h, _ := w.start()
+			task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+			if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, key) {
+				t.Errorf("the task is %s: %+v", task.State, task.Errors)
+			}
+		})
+	}
+}
+
+// What a failed attempt took is on record all the same, and in the event of its
+// end.
+func TestBillOfAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\nfuel = 500000", 1)
-	primary := w.open("primary.db")
-	w.fill(primary, 5000)
+	w.fill(w.open("primary.db"), 5000)
 	h, _ := w.start()
 	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
-	if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, "fuel") {
+	var bill metrics.Bill
+	w.must(json.Unmarshal(task.Bill, &bill))
+	if bill.Fuel <= 500_000 || bill.WallMS <= 0 || bill.HostCalls == 0 || bill.PeakMemoryBytes == 0 {
+		t.Errorf("bill = %+v", bill)
+	}
+	events, err := h.State().Events.Since(t.Context(), 0, 1000, "task:*")
+	w.must(err)
+	if len(events) != 1 || events[0].Name != "task:dead" || events[0].Task != task.ID || events[0].Worker != "" {
+		t.Fatalf("events = %+v", events)
+	}
+	var end struct {
+		Worker, Code, Message string
+		Attempt               int
+		Bill                  metrics.Bill
+	}
+	w.must(json.Unmarshal(events[0].Data, &end))
+	if end.Worker != "archive" || end.Code != "limit_exceeded" || end.Attempt != 1 || end.Bill != bill || !strings.Contains(end.Message, "(limit: fuel)") {
+		t.Errorf("event = %s", events[0].Data)
+	}
+}
+
+func TestEventLimitOfAWorker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = grants + "[workers.archive.limits]\nevents = 3\n"
+	primary := w.open("primary.db")
+	w.fill(primary, 1000)
+	h, _ := w.start()
+	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+	if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, "(limit: events)") {
 		t.Errorf("the task is %s: %+v", task.State, task.Errors)
+	}
+}
+
+// TestDeadlineEndsSQL: the view has no end, and neither the guest nor the host
+// runs anything meanwhile but that one statement.
+func TestDeadlineEndsSQL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\ndeadline = '300ms'", 1)
+	const endless = `CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)
+		SELECT CAST(i AS TEXT) AS id, CAST(i AS TEXT) AS timestamp FROM n`
+	w.exec(w.open("primary.db"), endless)
+	w.exec(w.open("archive.db"), endless)
+	h, _ := w.start()
+	began := time.Now()
+	task := w.wait(h, w.submit(h, `{"collection":"endless","keep":5}`))
+	t.Logf("a task of 300 ms was seen to have ended after %v", time.Since(began))
+	if task.State != queue.Dead || task.Errors[0].Code != abi.DeadlineExceeded {
+		t.Errorf("the task is %s: %+v", task.State, task.Errors)
+	}
+	var bill metrics.Bill
+	w.must(json.Unmarshal(task.Bill, &bill))
+	t.Logf("its bill: %.1f ms, %.1f of them in SQL", bill.WallMS, bill.SQLMS)
+	if bill.SQLMS < 100 {
+		t.Errorf("it did not spend its time in SQL: %s", task.Bill)
+	}
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = grants + "[web]\nlisten = '127.0.0.1:0'\n"
+	w.fill(w.open("primary.db"), 300)
+	h, stop := w.start()
+	w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":100}`))
+	url := "http://" + h.WebAddr() + "/metrics"
+	res, err := http.Get(url)
+	w.must(err)
+	body, err := io.ReadAll(res.Body)
+	w.must(errors.Join(err, res.Body.Close()))
+	for _, want := range []string{
+		`wasmhost_task_attempts_total{code="ok",worker="archive"} 1`,
+		`wasmhost_worker_rows_written_total{worker="archive"} 400`,
+		`wasmhost_task_seconds_count{worker="archive"} 1`,
+		`wasmhost_database_commits_total{handle="archive"} 1`,
+		`wasmhost_database_connections{handle="primary"} 2`,
+	} {
+		if !strings.Contains(string(body), want+"\n") {
+			t.Errorf("no line %s in\n%s", want, body)
+		}
+	}
+	stop()
+	if res, err := http.Get(url); err == nil {
+		res.Body.Close()
+		t.Error("metrics are served by a host that has stopped")
+	}
+}
+
+// withManifest adds the manifest's section to a module.
+func withManifest(wasm []byte, manifest string) []byte {
+	const name = "wasmhost.manifest"
+	section := append([]byte{byte(len(name))}, name+manifest...)
+	wasm = binary.AppendUvarint(append(slices.Clone(wasm), 0), uint64(len(section)))
+	return append(wasm, section...)
+}
+
+func TestSelfTestDecidesAdmission(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	wasm, err := os.ReadFile(archiveWasm)
+	w.must(err)
+	for name, payload := range map[string]string{"fails": `{"collection":7}`, "asks": `{"collection":"chat_messages","keep":5}`} {
+		manifest := fmt.Sprintf(`{"name":"x","version":"1","requests":{},"self_test":{"kind":"archive","payload":%s}}`, payload)
+		w.must(os.WriteFile(w.path("workers/"+name+".wasm"), withManifest(wasm, manifest), 0o600))
+	}
+	h, _ := w.start()
+	reasons := map[string]string{}
+	for _, info := range h.Workers() {
+		reasons[info.Name] = info.Reason
+	}
+	if reasons["archive"] != "" || !strings.Contains(reasons["fails"], "its self-test failed: invalid_argument") ||
+		!strings.Contains(reasons["asks"], "no rows and commands in a self-test") {
+		t.Errorf("reasons = %q", reasons)
 	}
 }
 

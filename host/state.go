@@ -32,6 +32,7 @@ type State struct {
 
 	cfg *config.Config
 	db  *sql.DB
+	log *slog.Logger
 }
 
 // OpenState opens the host's database and creates it if it is not there. Close
@@ -54,9 +55,10 @@ func OpenState(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *St
 		return nil, err
 	}
 	keep := cfg.Queue.Retention
-	s := &State{cfg: cfg, db: db}
+	s := &State{cfg: cfg, db: db, log: log}
 	s.Queue, err = queue.Open(ctx, db, queue.Config{
 		HostID: id, Logger: log, KeepCompleted: keep, KeepCancelled: keep, KeepDead: keep,
+		Ended: s.tellEnd,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the queue: %w", err)

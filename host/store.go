@@ -42,12 +42,12 @@ func newStores(cfg config.Data, files map[string]*file, log *slog.Logger) map[st
 	return stores
 }
 
-func handlesOf(stores map[string]*lazyStore) *data.Handles {
+func handlesOf(cfg config.Data, stores map[string]*lazyStore) *data.Handles {
 	all := make(map[string]data.Store, len(stores))
 	for name, s := range stores {
 		all[name] = s
 	}
-	return data.NewHandles(all)
+	return data.NewHandles(all, queriesOf(cfg))
 }
 
 // file is what the stores of one handle share: the knowledge of each other.
@@ -55,6 +55,14 @@ type file struct {
 	mu     sync.Mutex
 	stores []*sqlite.Store
 	gone   sqlite.Stats // of stores that are closed
+}
+
+func newFiles(cfg config.Data) map[string]*file {
+	files := make(map[string]*file, len(cfg.Handles))
+	for name := range cfg.Handles {
+		files[name] = new(file)
+	}
+	return files
 }
 
 // open opens one more store, unless the file was replaced and would be damaged.
@@ -153,13 +161,27 @@ func (s *lazyStore) get(ctx context.Context) (*sqlite.Store, error) {
 }
 
 // Open implements [data.Store].
-func (s *lazyStore) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
 	for {
 		store, err := s.get(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c, err := store.Open(ctx, q)
+		c, err := store.Open(ctx, q, scope)
+		if err == nil || !store.Moved() || ctx.Err() != nil {
+			return c, err
+		}
+	}
+}
+
+// Select implements [data.Store].
+func (s *lazyStore) Select(ctx context.Context, sql string, params map[string]any, scope *data.Scope) (data.Cursor, error) {
+	for {
+		store, err := s.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := store.Select(ctx, sql, params, scope)
 		if err == nil || !store.Moved() || ctx.Err() != nil {
 			return c, err
 		}
@@ -168,13 +190,13 @@ func (s *lazyStore) Open(ctx context.Context, q *abi.Query) (data.Cursor, error)
 
 // Write implements [data.Store]. A batch that was lost with the file it was
 // written to goes to the new one.
-func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	for {
 		store, err := s.get(ctx)
 		if err != nil {
 			return nil, err
 		}
-		results, err := store.Write(ctx, ms, rows)
+		results, err := store.Write(ctx, ms, rows, scope)
 		if err == nil || !store.Moved() || ctx.Err() != nil {
 			return results, err
 		}

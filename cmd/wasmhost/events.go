@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -113,12 +114,12 @@ func (a *app) printEvent(e *command.Event) error {
 	if a.json {
 		return a.printLine(e)
 	}
-	from := e.Worker
+	from := cmp.Or(e.Worker, "host")
 	if e.Task != "" {
 		from += "/" + e.Task
 	}
 	a.say("%s", strings.Join([]string{
-		e.Time.Local().Format("2006-01-02 15:04:05.000"), dash(from), e.Name, string(e.Data),
+		e.Time.Local().Format("2006-01-02 15:04:05.000"), from, e.Name, string(e.Data),
 	}, "  "))
 	return nil
 }

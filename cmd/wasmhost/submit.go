@@ -15,6 +15,7 @@ import (
 	"github.com/wasmhost/wasmhost/cmd/wasmhost/watch"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
 
@@ -211,13 +212,12 @@ func (a *app) wait(ctx context.Context, s *host.State, id string, timeout time.D
 	if a.json {
 		return a.printJSON(r)
 	}
-	var outcome host.Outcome
-	if err := json.Unmarshal(r.Result, &outcome); err != nil {
-		return fmt.Errorf("reading the result of task %s: %w", id, err)
+	var b metrics.Bill
+	if err := json.Unmarshal(r.Bill, &b); err != nil {
+		return fmt.Errorf("reading the bill of task %s: %w", id, err)
 	}
-	b := outcome.Bill
 	fmt.Fprintf(a.stderr, "task %s took %.2f s: guest %.2f s, SQL %.2f s, host %.2f s\n", id, b.WallMS/1000, b.GuestMS/1000, b.SQLMS/1000, b.HostMS/1000)
-	return a.printJSON(outcome.Result)
+	return a.printJSON(r.Result)
 }
 
 // taskError is why a task did not complete, with the code of its last failure.

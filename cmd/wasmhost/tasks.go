@@ -106,7 +106,7 @@ func (a *app) tasksShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show ID",
 		Short:             "Show everything about one task",
-		Long:              "Show everything about one task: its payload, its result with its bill, and how its attempts failed.",
+		Long:              "Show everything about one task: its payload, its result, the bill of its latest attempt, and how attempts failed.",
 		Example:           "  wasmhost tasks show 7\n  wasmhost tasks show 7 --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTasks(),
@@ -156,6 +156,12 @@ func (a *app) printTask(r *queue.Record) error {
 	if len(r.Result) > 0 {
 		a.say("\nresult")
 		if err := a.printJSON(r.Result); err != nil {
+			return err
+		}
+	}
+	if len(r.Bill) > 0 {
+		a.say("\nbill")
+		if err := a.printJSON(r.Bill); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,14 @@ import (
 // Config is where config/get looks.
 type Config interface {
 	// Lookup returns the value of a key of the effective configuration.
-	Lookup(key string) (value any, ok bool)
+	Lookup(ctx context.Context, key string) (value any, found bool, err error)
+}
+
+// SessionReader is where session/get looks.
+type SessionReader interface {
+	// Get returns a session as a worker sees it. One that does not expire has
+	// the zero time. Code: NotFound.
+	Get(ctx context.Context, worker, id string) (*Session, error)
 }
 
 // Submitter is where tasks/submit submits.
@@ -38,10 +45,17 @@ type Builtins struct {
 	Sessions *Sessions
 	Config   Config
 	Tasks    Submitter
+
+	// ReadSessions is where session/get looks; nil for Sessions.
+	ReadSessions SessionReader
 }
 
-// RegisterBuiltins adds the built-in commands to r. All of b must be set.
+// RegisterBuiltins adds the built-in commands to r. All of b must be set but
+// for ReadSessions.
 func RegisterBuiltins(r *Router, b Builtins) error {
+	if b.ReadSessions == nil {
+		b.ReadSessions = b.Sessions
+	}
 	for _, c := range []struct {
 		name string
 		h    Handler
@@ -49,8 +63,9 @@ func RegisterBuiltins(r *Router, b Builtins) error {
 		{abi.CommandPing, ping},
 		{abi.CommandEmitEvent, emitEvent(b.Events)},
 		{abi.CommandGetConfig, getConfig(b.Config)},
-		{abi.CommandGetSession, getSession(b.Sessions)},
+		{abi.CommandGetSession, getSession(b.ReadSessions)},
 		{abi.CommandSetSession, setSession(b.Sessions)},
+		{abi.CommandDeleteSession, deleteSession(b.Sessions)},
 		{abi.CommandSubmitTask, submitTask(b.Tasks)},
 	} {
 		if err := r.Register(c.name, c.h); err != nil {

@@ -10,7 +10,12 @@
 //	config/get     -> out of the configuration, keys that were granted only
 //	session/get    -> out of the sessions
 //	session/set    -> into the sessions
+//	session/delete -> out of them, for good
 //	tasks/submit   -> into the queue
+//
+// Behind these come the commands that workers provide ([Router.Provide]): a
+// [Provider] gets the params as they came. A command that waits for itself, over
+// whatever others, is refused.
 //
 // # What a caller may do
 //

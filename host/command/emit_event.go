@@ -21,6 +21,9 @@ func emitEvent(log *Events) Handler {
 			if err := f.end(); err != nil {
 				return nil, err
 			}
+			if err := c.Budget.events(1); err != nil {
+				return nil, err
+			}
 			ids, err := log.Emit(ctx, e)
 			if err != nil {
 				return nil, err
@@ -32,6 +35,9 @@ func emitEvent(log *Events) Handler {
 		}
 		events, err := readEvents(list, c)
 		if err != nil {
+			return nil, err
+		}
+		if err := c.Budget.events(len(events)); err != nil {
 			return nil, err
 		}
 		ids, err := log.Emit(ctx, events...)

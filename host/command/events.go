@@ -106,7 +106,7 @@ func OpenEvents(ctx context.Context, db *sql.DB, cfg EventsConfig) (*Events, err
 	if cfg.Keep < 0 || cfg.Poll < 0 {
 		return nil, abi.Errorf(abi.InvalidArgument, "event log: Keep and Poll must not be negative")
 	}
-	if _, err := db.ExecContext(ctx, eventsSchema); err != nil {
+	if _, err := db.ExecContext(ctx, eventsSchema+";"+cursorsSchema); err != nil {
 		return nil, dbError("preparing the event log", err)
 	}
 	l := &Events{db: db, cfg: cfg, writing: make(chan struct{}, 1)}
@@ -124,6 +124,15 @@ func (l *Events) Last(ctx context.Context) (int64, error) {
 		return 0, dbError("reading the event log", err)
 	}
 	return id, nil
+}
+
+// First returns the id of the oldest event that is kept, 0 for none.
+func (l *Events) First(ctx context.Context) (int64, error) {
+	var id sql.NullInt64
+	if err := l.db.QueryRowContext(ctx, `SELECT min(id) FROM events`).Scan(&id); err != nil {
+		return 0, dbError("reading the event log", err)
+	}
+	return id.Int64, nil
 }
 
 // Since returns the events with ids above after whose name matches pattern, in

@@ -125,3 +125,29 @@ func (l *Events) Follow(ctx context.Context, after int64, pattern string) iter.S
 		}
 	}
 }
+
+// Wait returns when there is an event with an id above after, which may come
+// from another process.
+func (l *Events) Wait(ctx context.Context, after int64) error {
+	poll := time.NewTicker(l.cfg.Poll)
+	defer poll.Stop()
+	for {
+		changed := l.changed.next() // before the look, or one would be missed
+		var more bool
+		err := l.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM events WHERE id > ?)`, after).Scan(&more)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return dbError("reading the event log", err)
+		case more:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-poll.C:
+		}
+	}
+}

@@ -12,7 +12,7 @@ const maxConfigKey = 256
 //
 // A key that was not granted is NotGranted, whether it is set or not.
 func getConfig(source Config) Handler {
-	return func(_ context.Context, c Caller, params map[string]any) (any, error) {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
 		f := fieldsOf(params)
 		key := f.required("key", maxConfigKey)
 		if err := f.end(); err != nil {
@@ -21,7 +21,10 @@ func getConfig(source Config) Handler {
 		if !c.MayRead(key) {
 			return nil, abi.Errorf(abi.NotGranted, "config key %q was not granted", clip(key))
 		}
-		value, found := source.Lookup(key)
+		value, found, err := source.Lookup(ctx, key)
+		if err != nil {
+			return nil, err
+		}
 		if !found {
 			return map[string]any{"found": false, "value": nil}, nil
 		}

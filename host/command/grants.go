@@ -41,6 +41,10 @@ type Caller struct {
 	Worker string // "" for the host itself
 	Task   string // the task that the call is part of, if any
 	Grants Grants
+	Budget *Budget // what is left to it; nil for no end
+
+	Call  int64    // which of the task's calls it is, from 1
+	Chain []string // commands that wait for it: see [Call.Chain]
 
 	operator bool
 }

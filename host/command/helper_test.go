@@ -59,7 +59,10 @@ func openSessions(t testing.TB, path string) *Sessions {
 
 type mapConfig map[string]any
 
-func (m mapConfig) Lookup(key string) (any, bool) { v, ok := m[key]; return v, ok }
+func (m mapConfig) Lookup(_ context.Context, key string) (any, bool, error) {
+	v, ok := m[key]
+	return v, ok, nil
+}
 
 // taskList is a Submitter that remembers what it was given.
 type taskList struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // session/get {sessionId?} -> {found, sessionId, data?, expires_ms?}
-func getSession(sessions *Sessions) Handler {
+func getSession(sessions SessionReader) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
 		f := fieldsOf(params)
 		id := f.text("sessionId", maxSessionID)
@@ -26,7 +26,11 @@ func getSession(sessions *Sessions) Handler {
 		if err != nil {
 			return nil, err
 		}
-		return map[string]any{"found": true, "sessionId": id, "data": s.Data, "expires_ms": s.Expires.UnixMilli()}, nil
+		found := map[string]any{"found": true, "sessionId": id, "data": s.Data}
+		if !s.Expires.IsZero() {
+			found["expires_ms"] = s.Expires.UnixMilli()
+		}
+		return found, nil
 	}
 }
 
@@ -48,5 +52,21 @@ func setSession(sessions *Sessions) Handler {
 			return nil, err
 		}
 		return map[string]any{"sessionId": id, "expires_ms": expires.UnixMilli()}, nil
+	}
+}
+
+// session/delete {sessionId} -> {sessionId, deleted}
+func deleteSession(sessions *Sessions) Handler {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+		f := fieldsOf(params)
+		id := f.required("sessionId", maxSessionID)
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+		deleted, err := sessions.Delete(ctx, c.Worker, id)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{"sessionId": id, "deleted": deleted}, nil
 	}
 }

@@ -11,7 +11,7 @@ import (
 func submitTask(tasks Submitter) Handler {
 	const maxText = 1024
 	var lastMS = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMilli()
-	return func(ctx context.Context, _ Caller, params map[string]any) (any, error) {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
 		f := fieldsOf(params)
 		s := Submission{
 			Worker:    f.required("worker", maxText),
@@ -26,6 +26,9 @@ func submitTask(tasks Submitter) Handler {
 			s.At = time.UnixMilli(ms)
 		}
 		if err := f.end(); err != nil {
+			return nil, err
+		}
+		if err := c.Budget.tasks(1); err != nil {
 			return nil, err
 		}
 		id, created, err := tasks.SubmitTask(ctx, s)

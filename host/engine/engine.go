@@ -26,6 +26,8 @@ type Config struct {
 
 	// Logger gets what guests print outside of a task; default discards.
 	Logger *slog.Logger
+
+	interpreter bool // instead of the compiler: see selfTest
 }
 
 // Engine compiles modules. It is safe for concurrent use.
@@ -46,6 +48,9 @@ func New(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	e := &Engine{cfg: cfg}
 	rc := wazero.NewRuntimeConfigCompiler()
+	if cfg.interpreter {
+		rc = wazero.NewRuntimeConfigInterpreter()
+	}
 	if cfg.CacheDir != "" {
 		if err := os.MkdirAll(cfg.CacheDir, 0o700); err != nil {
 			return nil, fmt.Errorf("making the compile cache: %w", err)

@@ -13,6 +13,7 @@ type Limits struct {
 	ResultBytes   int    // what task_return takes; default 1 MiB
 	OpenCursors   int    // default 16
 	Commands      int    // calls of the import command per task; default 1,000,000
+	NestedCalls   int    // guests that wait for one another when this one is run; default 8
 	TransferBytes int64  // per task, to and from the guest together; 0 for no limit
 	LogLines      int    // per task, printed output included; default 1000
 	LogLineBytes  int    // longer lines are cut; default 4096
@@ -45,6 +46,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.ResultBytes, 1<<20)
 	set(&l.OpenCursors, 16)
 	set(&l.Commands, 1_000_000)
+	set(&l.NestedCalls, 8)
 	set(&l.LogLines, 1000)
 	set(&l.LogLineBytes, 4096)
 	return l

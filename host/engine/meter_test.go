@@ -109,17 +109,58 @@ func TestLimitsOfATask(t *testing.T) {
 	answer := func(n int) func(context.Context, *abi.Request) ([]byte, error) {
 		return func(context.Context, *abi.Request) ([]byte, error) { return make([]byte, n), nil }
 	}
+	open := func(*abi.Query) (Rows, error) { return noRows{&hostileEnv{}}, nil }
+	long := strings.Repeat("x", 200)
 	for name, c := range map[string]struct {
-		limits  Limits
-		kind    string
-		command func(context.Context, *abi.Request) ([]byte, error)
+		limits    Limits
+		kind, arg string
+		command   func(context.Context, *abi.Request) ([]byte, error)
 	}{
-		"commands":       {Limits{Commands: 3}, "call-until-refused", answer(1)},
-		"transfer_bytes": {Limits{TransferBytes: 10_000}, "call-until-refused", answer(1000)},
+		"commands":       {Limits{Commands: 3}, "call-until-refused", "x", answer(1)},
+		"transfer_bytes": {Limits{TransferBytes: 10_000}, "call-until-refused", "x", answer(1000)},
+		"request_bytes":  {Limits{RequestBytes: 100}, "call", long, answer(1)},
+		"response_bytes": {Limits{ResponseBytes: 4999}, "call", "x", answer(5000)}, // more than the guest's buffer, too
+		"result_bytes":   {Limits{ResultBytes: 999}, "return-too-much", "", nil},
+		"open_cursors":   {Limits{OpenCursors: 3}, "cursors", "", nil},
 	} {
-		got, err := run(t, newModule(t, ModuleConfig{Limits: c.limits}), &fakeEnv{command: c.command}, c.kind, "x")
+		got, err := run(t, newModule(t, ModuleConfig{Limits: c.limits}), &fakeEnv{command: c.command, open: open}, c.kind, c.arg)
 		if err != nil || !strings.HasPrefix(got, "limit_exceeded") || !strings.HasSuffix(got, "(limit: "+name+")") {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+}
+
+func TestNestedCallsAreLimited(t *testing.T) {
+	t.Parallel()
+	m := newModule(t, ModuleConfig{Sandboxes: 10, Limits: Limits{NestedCalls: 3}})
+	ran := 0
+	env := &fakeEnv{}
+	env.command = func(ctx context.Context, _ *abi.Request) ([]byte, error) {
+		ran++
+		got, err := runCtx(ctx, m, env, "call", "again")
+		return []byte(got), err
+	}
+	got, err := run(t, m, env, "call", "again")
+	if err != nil || !strings.HasPrefix(got, "limit_exceeded") || !strings.HasSuffix(got, "(limit: nested_calls)") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if ran != 4 { // of the guests 1 to 4, the last of which may call nobody
+		t.Errorf("%d calls were made", ran)
+	}
+}
+
+func TestProcessorTimeIsOnTheBill(t *testing.T) {
+	t.Parallel()
+	if threadCPU() == 0 {
+		t.Skip("this system does not tell a thread's processor time")
+	}
+	m := newModule(t, ModuleConfig{})
+	var usage Usage
+	err := m.With(t.Context(), func(s *Sandbox) (err error) {
+		_, usage, err = s.Run(t.Context(), textTask("count-to", "10000000"), &fakeEnv{})
+		return err
+	})
+	if err != nil || usage.CPU <= 0 || usage.CPU > usage.Wall+10*time.Millisecond {
+		t.Errorf("%v of processor time in %v: %v", usage.CPU, usage.Wall, err)
 	}
 }

@@ -52,6 +52,10 @@ type ModuleConfig struct {
 	Limits    Limits
 	Sandboxes int // how many may be in use at once; default 1
 	Isolation Isolation
+
+	// SelfTest is a task that the module is to pass before it is admitted: on
+	// the compiler and on the interpreter, with the same outcome. Nil for none.
+	SelfTest *abi.Task
 }
 
 // Compile checks wasm against the contract and compiles it. name is the
@@ -63,6 +67,12 @@ func (e *Engine) Compile(ctx context.Context, name string, wasm []byte, cfg Modu
 	m, err := e.load(ctx, name, wasm, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.SelfTest != nil {
+		if err := e.selfTest(ctx, m, wasm, cfg); err != nil {
+			_ = m.Close(context.WithoutCancel(ctx))
+			return nil, err
+		}
 	}
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -136,7 +146,13 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 
 // With runs f with a sandbox that nobody else uses meanwhile. It waits until
 // one may be taken, or ctx ends. f must not keep the sandbox.
+//
+// A ctx that an [Env] was given counts the guests that wait for its call to
+// return: more than Limits.NestedCalls of them are abi.LimitExceeded.
 func (m *Module) With(ctx context.Context, f func(*Sandbox) error) error {
+	if n, most := nesting(ctx), m.limits.NestedCalls; n > most {
+		return overLimit("nested_calls", "worker %s: %d calls wait for one another, at most %d", m.name, n, most)
+	}
 	select {
 	case m.slots <- struct{}{}:
 	case <-ctx.Done():

@@ -2,9 +2,9 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +56,7 @@ type taskState struct {
 type Usage struct {
 	Wall        time.Duration // from the call of wasmhost_input to the end
 	Host        time.Duration // the part of Wall spent in host functions
+	CPU         time.Duration // of the task's thread, host functions included; 0 where the system does not tell
 	HostCalls   int64
 	BytesIn     int64  // from guest to host
 	BytesOut    int64  // from host to guest
@@ -85,8 +86,12 @@ func (c *guestContext) Value(key any) any {
 var errStopped = errors.New("the task's context is over")
 
 // newSandbox makes a sandbox from the snapshot, or starts one anew where there
-// is none. This is the one place where a sandbox is made.
-func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
+// is none.
+func (m *Module) newSandbox(ctx context.Context) (*Sandbox, error) { return m.newSandboxIn(ctx, nil) }
+
+// newSandboxIn makes a sandbox in a world, nil for the real one. This is the one
+// place where a sandbox is made.
+func (m *Module) newSandboxIn(ctx context.Context, w *world) (_ *Sandbox, err error) {
 	s := &Sandbox{module: m}
 	var from *image
 	initial := uint64(m.compiled.ExportedMemories()[abi.ExportMemory].Min()) * pageSize
@@ -106,16 +111,12 @@ func (m *Module) newSandbox(ctx context.Context) (_ *Sandbox, err error) {
 	s.stderr = output{sandbox: s, level: abi.Warn}
 	s.task.ctx = ctx
 	s.guest = guestContext{Context: ctx, sandbox: s}
-	config := wazero.NewModuleConfig().
+	config := w.configure(s, wazero.NewModuleConfig().
 		WithName(""). // anonymous: there may be many
 		WithStartFunctions().
 		WithEnv("GOMEMLIMIT", strconv.FormatUint(goMemLimit(m.limits.MemoryBytes), 10)).
 		WithStdout(&s.stdout).
-		WithStderr(&s.stderr).
-		WithRandSource(random{s}).
-		WithSysWalltime().
-		WithSysNanotime().
-		WithNanosleep(s.sleep)
+		WithStderr(&s.stderr))
 	withMemory := experimental.WithMemoryAllocator(&s.guest, experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory {
 		return s.memory
 	}))
@@ -203,14 +204,17 @@ func goMemLimit(limit uint64) uint64 {
 // return the sandbox is spent, and [Module.With] will not hand it out again.
 func (s *Sandbox) Run(ctx context.Context, task *abi.Task, env Env) (result []byte, usage Usage, err error) {
 	s.used = true
-	s.task = taskState{env: env, ctx: ctx}
+	s.task = taskState{env: env, ctx: nested(ctx)}
 	s.task.fuel.begin(s.counter, s.module.limits.Fuel)
 	s.guest.Context = ctx
-	start := time.Now()
+	// What the thread uses from here on is the task's alone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start, cpu := time.Now(), threadCPU()
 	code, err := s.call(task)
 	s.finish(context.WithoutCancel(ctx))
 	result, usage = s.task.result, s.task.usage
-	usage.Wall = time.Since(start)
+	usage.Wall, usage.CPU = time.Since(start), threadCPU()-cpu
 	usage.PeakMemory = s.memory.peak()
 	usage.Fuel = s.task.fuel.used(s.counter)
 	if err != nil {
@@ -333,25 +337,6 @@ func fromGuest(code abi.Code) bool {
 	}
 	_, known := abi.ParseCode(code.String())
 	return known
-}
-
-// sleep pauses the guest, no longer than its task may run.
-func (s *Sandbox) sleep(ns int64) {
-	timer := time.NewTimer(time.Duration(ns))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.task.ctx.Done():
-		panic(errStopped)
-	}
-}
-
-// random gives the guest random bytes, no longer than its task may run.
-type random struct{ sandbox *Sandbox }
-
-func (r random) Read(p []byte) (int, error) {
-	r.sandbox.stopIfOver()
-	return rand.Read(p[:min(len(p), atOnce)])
 }
 
 func (s *Sandbox) close(ctx context.Context) {

@@ -39,6 +39,11 @@ type Config struct {
 	// further one up to RetryCap, a fifth more or less by chance. Defaults: 1 s,
 	// 5 min.
 	RetryBase, RetryCap time.Duration
+
+	// Ended is told of the end of each attempt that was run here, just before it
+	// is written down; nil for nobody. A host that dies in between runs the same
+	// attempt again, and so tells again.
+	Ended func(ctx context.Context, d Delivery, e Ended)
 }
 
 const (

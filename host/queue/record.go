@@ -44,6 +44,7 @@ type Record struct {
 	MaxAttempts int             `json:"max_attempts"`
 	Payload     json.RawMessage `json:"payload,omitempty"` // nil for none
 	Result      json.RawMessage `json:"result,omitempty"`  // of a completed task; nil for none
+	Bill        json.RawMessage `json:"bill,omitempty"`    // of the latest attempt that ended; nil for none
 	UniqueKey   string          `json:"unique_key,omitempty"`
 	CreatedAt   time.Time       `json:"created_at"`
 	ScheduledAt time.Time       `json:"scheduled_at"`          // not before
@@ -58,13 +59,17 @@ type Record struct {
 // are River's where River writes them.
 type metadata struct {
 	Output        json.RawMessage `json:"output"`
+	Bill          json.RawMessage `json:"bill"`
 	CancelledAt   *time.Time      `json:"cancel_attempted_at"`
 	MaxAttempts   int             `json:"max_attempts"`  // the worker's number, where the submitter left it to the worker
 	Interruptions int             `json:"interruptions"` // times the host died over the task
 }
 
-// metaMaxAttempts is the key of metadata.MaxAttempts.
-const metaMaxAttempts = "max_attempts"
+// The keys of metadata.MaxAttempts and metadata.Bill.
+const (
+	metaMaxAttempts = "max_attempts"
+	metaBill        = "bill"
+)
 
 // record gives a River job the words of this package.
 func record(job *rivertype.JobRow, now time.Time) (Record, error) {
@@ -85,6 +90,7 @@ func record(job *rivertype.JobRow, now time.Time) (Record, error) {
 		Attempt:     job.Attempt,
 		MaxAttempts: job.MaxAttempts,
 		Payload:     args.Payload,
+		Bill:        meta.Bill,
 		UniqueKey:   args.UniqueKey,
 		CreatedAt:   job.CreatedAt,
 		ScheduledAt: job.ScheduledAt,

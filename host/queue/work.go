@@ -73,6 +73,7 @@ type Delivery struct {
 	Deadline time.Time
 
 	report func(done, total int64)
+	bill   func(json.RawMessage)
 }
 
 // Progress says how far the task is; a total of 0 means that it is not known.
@@ -82,6 +83,15 @@ type Delivery struct {
 func (d Delivery) Progress(done, total int64) {
 	if d.report != nil {
 		d.report(done, total)
+	}
+}
+
+// Bill keeps what the attempt took, as JSON, in the task's record, however the
+// attempt ends; that of the latest attempt stays. It is called by the RunFunc,
+// once.
+func (d Delivery) Bill(bill json.RawMessage) {
+	if d.bill != nil {
+		d.bill(bill)
 	}
 }
 
@@ -236,12 +246,25 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		r.q.runningMu.Unlock()
 	}()
 
-	result, err := r.attempt(ctx, job)
+	d := r.delivery(ctx, job)
+	var bill json.RawMessage
+	d.bill = func(b json.RawMessage) {
+		bill = b
+		_ = river.MetadataSet(ctx, metaBill, b) // it fails only outside of a run
+	}
+	result, err := r.attempt(ctx, job.ID, d)
 	if err == nil {
 		err = r.checkResult(result)
 	}
 	if err != nil {
-		return verdict(ctx, job.JobRow, err)
+		err = verdict(ctx, job.JobRow, err)
+	}
+	if end, ok := endOf(job.JobRow, err); ok && r.q.cfg.Ended != nil {
+		end.Bill = bill
+		r.q.cfg.Ended(context.WithoutCancel(ctx), d, end)
+	}
+	if err != nil {
+		return err
 	}
 	if len(result) > 0 {
 		if err := river.RecordOutput(ctx, result); err != nil {
@@ -297,10 +320,7 @@ type joined struct {
 
 func (j joined) Value(key any) any { return j.values.Value(key) }
 
-// attempt calls the RunFunc. If that fails, the progress it reported is in the
-// database when attempt returns, also by a panic; if it succeeds, progress goes
-// with the completion.
-func (r *runner) attempt(ctx context.Context, job *river.Job[taskArgs]) (result json.RawMessage, err error) {
+func (r *runner) delivery(ctx context.Context, job *river.Job[taskArgs]) Delivery {
 	d := Delivery{
 		ID:      strconv.FormatInt(job.ID, 10),
 		Worker:  job.Queue,
@@ -309,13 +329,20 @@ func (r *runner) attempt(ctx context.Context, job *river.Job[taskArgs]) (result 
 		Attempt: job.Attempt,
 	}
 	d.Deadline, _ = ctx.Deadline()
+	return d
+}
+
+// attempt calls the RunFunc. If that fails, the progress it reported is in the
+// database when attempt returns, also by a panic; if it succeeds, progress goes
+// with the completion.
+func (r *runner) attempt(ctx context.Context, id int64, d Delivery) (result json.RawMessage, err error) {
 	var reported, over atomic.Bool
 	d.report = func(done, total int64) {
 		if over.Load() {
 			return
 		}
 		reported.Store(true)
-		r.q.ledger.setProgress(job.ID, counts{done, total})
+		r.q.ledger.setProgress(id, counts{done, total})
 	}
 	succeeded := false
 	defer func() {
@@ -324,7 +351,7 @@ func (r *runner) attempt(ctx context.Context, job *river.Job[taskArgs]) (result 
 			return
 		}
 		if err := r.q.ledger.flush(ctx); err != nil {
-			r.q.cfg.Logger.Warn("last progress of a task not written", "task", job.ID, "err", err)
+			r.q.cfg.Logger.Warn("last progress of a task not written", "task", id, "err", err)
 		}
 	}()
 	result, err = r.run(ctx, d)

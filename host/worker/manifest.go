@@ -28,6 +28,7 @@ func ReadManifest(wasm []byte) (*abi.Manifest, error) {
 	var m abi.Manifest
 	d := json.NewDecoder(bytes.NewReader(section))
 	d.DisallowUnknownFields()
+	d.UseNumber() // a self-test's payload
 	if err := d.Decode(&m); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
@@ -33,15 +34,15 @@ type Options struct {
 
 // Summary is what the demo found.
 type Summary struct {
-	Dir            string    `json:"dir"`
-	Task           string    `json:"task"`
-	Rows           int       `json:"rows"`
-	Archived       int64     `json:"archived"`
-	Kept           int       `json:"kept"`
-	Seconds        float64   `json:"seconds"` // from submission to completion
-	RowsPerSecond  float64   `json:"rows_per_second"`
-	ProgressEvents int64     `json:"progress_events"`
-	Bill           host.Bill `json:"bill"`
+	Dir            string       `json:"dir"`
+	Task           string       `json:"task"`
+	Rows           int          `json:"rows"`
+	Archived       int64        `json:"archived"`
+	Kept           int          `json:"kept"`
+	Seconds        float64      `json:"seconds"` // from submission to completion
+	RowsPerSecond  float64      `json:"rows_per_second"`
+	ProgressEvents int64        `json:"progress_events"`
+	Bill           metrics.Bill `json:"bill"`
 }
 
 // Run makes the demo's databases, archives, checks and reports. It returns a
@@ -176,12 +177,11 @@ func archive(ctx context.Context, r *report, cfg *config.Config, opts Options, g
 	if record.State != queue.Completed {
 		return nil, fmt.Errorf("task %s is %s%s", s.Task, record.State, watch.Detail(record))
 	}
-	var outcome host.Outcome
 	var summary eventData
-	if err := errors.Join(json.Unmarshal(record.Result, &outcome), json.Unmarshal(outcome.Result, &summary)); err != nil {
-		return nil, fmt.Errorf("reading the task's result %s: %w", record.Result, err)
+	if err := errors.Join(json.Unmarshal(record.Result, &summary), json.Unmarshal(record.Bill, &s.Bill)); err != nil {
+		return nil, fmt.Errorf("reading the task's result %s and bill %s: %w", record.Result, record.Bill, err)
 	}
-	s.Archived, s.Bill = summary.Archived, outcome.Bill
+	s.Archived = summary.Archived
 	s.RowsPerSecond = float64(s.Archived) / s.Seconds
 	r.step("archived", "%s rows", thousands(s.Archived))
 	return allEvents(ctx, h.State().Events)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wasmhost/wasmhost/host"
+	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
 // report prints the steps of the demo, each with the time that it took.
@@ -43,7 +43,7 @@ func (r *report) note(name, format string, args ...any) {
 func (r *report) line(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
 
 // shares says where the time of a task went.
-func shares(b host.Bill) string {
+func shares(b metrics.Bill) string {
 	if b.WallMS <= 0 {
 		return "too short to measure"
 	}

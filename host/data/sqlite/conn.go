@@ -117,6 +117,9 @@ func (c *conn) each(sql, param string, row func(*lite.Stmt)) error {
 	}
 	for {
 		more, err := st.Step()
+		if err != nil && c.Stopped() {
+			err = errInterrupted // a pragma in FROM says it with another code
+		}
 		if err != nil || !more {
 			return err
 		}

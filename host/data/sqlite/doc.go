@@ -49,11 +49,26 @@
 // # Names
 //
 // Collections are the ordinary tables and, for reading, the views. Virtual
-// tables, their shadow tables, and names that begin with sqlite_ do not exist.
+// tables, their shadow tables, names that begin with sqlite_, and the empty name
+// do not exist.
 // Names must be spelled as in the schema. The schema is read again whenever
 // its version has changed, so a column that another program adds is there for
 // the next call. Generated columns can be read; a mutation without Columns
 // passes over those in its batch, and one that names them is refused.
+//
+// # Grants
+//
+// A call sees of the schema what its scope has: see seen.go, where the columns
+// of each verb are picked, and the authorizer that stands behind that. The
+// condition of a grant is a term of every statement; an insert or update that
+// could leave it returns the condition for each row, and one that does not hold
+// undoes the batch. Views, triggers and the actions of foreign keys have the
+// rights of the schema's owner. Errors of a scope that goes by collection leave
+// out what SQLite said.
+//
+// The operator's statements, [Store.Select], may read everything and do nothing
+// else: the authorizer, a read-only connection and sqlite3_stmt_readonly each
+// see to it.
 //
 // # Queries
 //

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -44,7 +45,7 @@ func TestAnotherProcessWrites(t *testing.T) {
 		for id := range rows {
 			args = append(args, fmt.Sprintf("INSERT INTO t VALUES (%d)", -id-1))
 		}
-		other := child(t, "sql", args...)
+		other := childProcess(t, "sql", args...)
 		if err := other.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +75,7 @@ func TestAnotherProcessChangesTheSchema(t *testing.T) {
 		runChild(t, "sql", s.path, "ALTER TABLE t ADD COLUMN more TEXT DEFAULT 'm'")
 		insertID(t, s, 2)
 		insert := []abi.Mutation{{Collection: "t", Verb: abi.Insert}}
-		if _, err := s.Write(context.Background(), insert, datatest.Batch([]string{"id", "more"}, []any{int64(3), "x"})); err != nil {
+		if _, err := s.Write(context.Background(), insert, datatest.Batch([]string{"id", "more"}, []any{int64(3), "x"}), data.Everything()); err != nil {
 			t.Error(err)
 		}
 		got, err := readAll(s, abi.Query{Collection: "t"})
@@ -87,7 +88,7 @@ func TestAnotherProcessChangesTheSchema(t *testing.T) {
 		for i := range 20 {
 			columns = append(columns, fmt.Sprintf("ALTER TABLE t ADD COLUMN c%d INTEGER DEFAULT %d", i, i))
 		}
-		other := child(t, "sql", append([]string{s.path}, columns...)...)
+		other := childProcess(t, "sql", append([]string{s.path}, columns...)...)
 		if err := other.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -103,10 +104,10 @@ func TestAnotherProcessChangesTheSchema(t *testing.T) {
 		}
 
 		runChild(t, "sql", s.path, "ALTER TABLE t DROP COLUMN more", "ALTER TABLE t RENAME TO u")
-		_, err = s.Write(context.Background(), insert, datatest.Batch([]string{"id"}, []any{int64(4)}))
+		_, err = s.Write(context.Background(), insert, datatest.Batch([]string{"id"}, []any{int64(4)}), data.Everything())
 		datatest.WantError(t, err, abi.UnknownCollection, `"t"`)
 		insert[0].Collection = "u"
-		_, err = s.Write(context.Background(), insert, datatest.Batch([]string{"id", "more"}, []any{int64(4), "x"}))
+		_, err = s.Write(context.Background(), insert, datatest.Batch([]string{"id", "more"}, []any{int64(4), "x"}), data.Everything())
 		datatest.WantError(t, err, abi.UnknownColumn, "more")
 	})
 }
@@ -115,7 +116,7 @@ func TestAnotherProcessHasItLocked(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, mode string) {
 		s := openStore(t, Config{BusyTimeout: 50 * time.Millisecond}, "PRAGMA journal_mode="+mode, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
-		other := child(t, "lock", s.path, "BEGIN IMMEDIATE")
+		other := childProcess(t, "lock", s.path, "BEGIN IMMEDIATE")
 		in, err := other.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +169,7 @@ func TestTheFileIsReplaced(t *testing.T) {
 		if _, err := readAll(s, abi.Query{Collection: "t"}); err != nil {
 			t.Fatal(err)
 		}
-		cursor, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+		cursor, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +180,7 @@ func TestTheFileIsReplaced(t *testing.T) {
 		rename(t, fresh, s.path)
 
 		for range 2 {
-			_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, ids(2))
+			_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, ids(2), data.Everything())
 			datatest.WantError(t, err, abi.Unavailable, "replaced")
 			_, err = readAll(s, abi.Query{Collection: "t"})
 			datatest.WantError(t, err, abi.Unavailable, "replaced")
@@ -221,7 +222,7 @@ func TestTheFileIsReplacedBeforeTheWriterOpens(t *testing.T) {
 		schema := []string{"PRAGMA journal_mode=" + mode, `CREATE TABLE t (id INTEGER PRIMARY KEY)`}
 		s := openStore(t, Config{}, schema...)
 		rename(t, makeDatabase(t, append(schema, `INSERT INTO t VALUES (100)`)...), s.path)
-		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, ids(2))
+		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, ids(2), data.Everything())
 		datatest.WantError(t, err, abi.Unavailable, "replaced")
 		// Nothing was put into the new file, and its log is not the old one's.
 		if err := s.Close(); err != nil {

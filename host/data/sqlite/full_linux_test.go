@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -23,7 +24,7 @@ func TestDiskFull(t *testing.T) {
 	for _, mode := range []string{"WAL", "DELETE"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			c := child(t, "disk", t.TempDir(), mode)
+			c := childProcess(t, "disk", t.TempDir(), mode)
 			c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 			if os.Geteuid() != 0 {
 				c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -60,7 +61,7 @@ func childDisk(args ...string) error {
 		return err
 	}
 	write := func(rows ...[]any) error {
-		_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...))
+		_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...), data.Everything())
 		return err
 	}
 	wantRows := func(want int) error {

@@ -65,7 +65,7 @@ func (w *writers) quantile(q float64) float64 {
 
 func benchmarkWriters(b *testing.B, rows, batches int) {
 	source := serve(b, Config{Path: chatDatabase(b), ReadOnly: true})
-	c, err := source.Open(context.Background(), &abi.Query{Collection: "chat_messages", Limit: int64(rows)})
+	c, err := source.Open(context.Background(), &abi.Query{Collection: "chat_messages", Limit: int64(rows)}, data.Everything())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func benchmarkWriters(b *testing.B, rows, batches int) {
 		ctx, cancel := context.WithCancel(data.WithCaller(context.Background(), fmt.Sprint(w)))
 		defer cancel()
 		insert := func(s *Store) {
-			if _, err := s.Write(ctx, []abi.Mutation{{Collection: "chat_messages", Verb: abi.Insert}}, page); err != nil {
+			if _, err := s.Write(ctx, []abi.Mutation{{Collection: "chat_messages", Verb: abi.Insert}}, page, data.Everything()); err != nil {
 				b.Error(err)
 			}
 		}

@@ -29,7 +29,7 @@ func queued(ctx context.Context, s *Store, collection string, rows []byte) func(
 	before := s.line.length()
 	result := make(chan error, 1)
 	go func() {
-		_, err := s.Write(ctx, []abi.Mutation{{Collection: collection, Verb: abi.Insert}}, rows)
+		_, err := s.Write(ctx, []abi.Mutation{{Collection: collection, Verb: abi.Insert}}, rows, data.Everything())
 		result <- err
 	}()
 	for s.line.length() == before {
@@ -222,7 +222,7 @@ func TestCallersTakeTurns(t *testing.T) {
 func TestGroupCannotCommit(t *testing.T) {
 	t.Parallel()
 	reading := func(t *testing.T, s *Store) data.Cursor {
-		c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+		c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 		if err == nil {
 			_, err = c.Next(context.Background(), make([]byte, 6))
 		}
@@ -330,7 +330,7 @@ func TestGroupHammer(t *testing.T) {
 						if rnd.IntN(3) == 0 {
 							ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(20_000))*time.Microsecond)
 						}
-						got, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"batch", "n"}, list...))
+						got, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"batch", "n"}, list...), data.Everything())
 						cancel()
 						if err == nil && (len(got) != 1 || got[0].Applied != rows) {
 							t.Errorf("%s: %+v", name, got)

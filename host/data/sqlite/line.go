@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 // batch is one Write on its way to the disk. Its states are: in the line;
@@ -15,6 +16,7 @@ type batch struct {
 	ctx    context.Context
 	caller string
 	ms     []abi.Mutation
+	scope  *data.Scope
 	rows   [][]byte // of each mutation
 	size   int      // of all rows
 	came   time.Time

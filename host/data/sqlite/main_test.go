@@ -34,7 +34,7 @@ var children = map[string]func(...string) error{
 	"memory": childMemory,
 }
 
-func child(t *testing.T, name string, args ...string) *exec.Cmd {
+func childProcess(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -47,7 +47,7 @@ func child(t *testing.T, name string, args ...string) *exec.Cmd {
 
 func runChild(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := child(t, name, args...).CombinedOutput(); err != nil {
+	if out, err := childProcess(t, name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}
 }

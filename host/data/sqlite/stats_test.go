@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -34,7 +35,7 @@ func childMemory(args ...string) error {
 		return err
 	}
 	batch := datatest.Batch([]string{"id", "body"}, childRows(rows)...)
-	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, batch); err != nil {
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, batch, data.Everything()); err != nil {
 		return err
 	}
 	if got, err := readAll(s, abi.Query{Collection: "t"}); err != nil || len(got) != rows {
@@ -80,7 +81,7 @@ func TestStatementsAreBounded(t *testing.T) {
 		}
 		insert := append([]string{"id"}, columns[1:1+i%4]...)
 		row := []any{int64(i), nil, nil, nil}[:len(insert)]
-		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch(insert, row)); err != nil {
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch(insert, row), data.Everything()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // Write implements [data.Store].
-func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	if len(rows) > s.cfg.MaxBatchBytes {
 		return nil, abi.Errorf(abi.LimitExceeded, "write: %d bytes of rows, at most %d", len(rows), s.cfg.MaxBatchBytes)
 	}
@@ -30,7 +30,7 @@ func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]ab
 	if s.cfg.ReadOnly {
 		return nil, abi.Errorf(abi.ReadOnly, "the database is served for reading only")
 	}
-	b := &batch{ctx: ctx, caller: data.Caller(ctx), ms: ms, rows: batches, size: len(rows), wake: make(chan signal, 1)}
+	b := &batch{ctx: ctx, caller: data.Caller(ctx), ms: ms, scope: scope, rows: batches, size: len(rows), wake: make(chan signal, 1)}
 	if !s.line.join(b) {
 		return nil, errClosed
 	}
@@ -78,7 +78,11 @@ func (s *Store) setBusy(c *conn) {
 func (s *Store) apply(ctx context.Context, w *conn, schema *schema, b *batch) error {
 	b.results = make([]abi.WriteResult, len(b.ms))
 	for i := range b.ms {
-		if err := s.mutate(ctx, w, schema, &b.ms[i], b.rows[i], &b.results[i]); err != nil {
+		t, err := schema.see(w, b.scope, b.ms[i].Collection)
+		if err == nil {
+			err = s.mutate(ctx, w, schema, t, &b.ms[i], b.rows[i], &b.results[i])
+		}
+		if err != nil {
 			return about(i, &b.ms[i], err)
 		}
 	}
@@ -91,10 +95,10 @@ func (s *Store) apply(ctx context.Context, w *conn, schema *schema, b *batch) er
 }
 
 // mutate applies one mutation to its batch.
-func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Mutation, rows []byte, result *abi.WriteResult) error {
-	t, err := schema.table(w, m.Collection)
-	if err != nil {
-		return s.failure(ctx, err)
+func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, t *seen, m *abi.Mutation, rows []byte, result *abi.WriteResult) (err error) {
+	defer func() { err = s.failure(ctx, t.discreet(err)) }()
+	if t.linked, err = schema.linksOf(w, t.name); err != nil {
+		return err
 	}
 	batch, err := openBatch(rows)
 	if err != nil || len(rows) == 0 {
@@ -104,14 +108,14 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 	if err != nil {
 		return err
 	}
-	st, err := w.Cached(p.sql)
+	st, err := w.Cached(p.sql, t.writing())
 	if isPrimary(err, sqlite3.SQLITE_ERROR) && !isInterrupt(err) {
 		// The statement is ours and its names exist, so it is what the
 		// mutation asks for: a key without a unique index, mostly.
-		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.key), err)
+		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.shown), t.discreet(err))
 	}
 	if err != nil {
-		return s.failure(ctx, err)
+		return err
 	}
 	defer st.Clear()
 	for batch.Next() {
@@ -120,7 +124,7 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 			err = abi.Errorf(abi.Conflict, "the key finds %d rows, not one", n)
 		}
 		if err != nil {
-			return prefix(s.failure(ctx, err), "row %d%s", batch.Index(), keyed(batchKey(t, p.key, batch.Columns, batch.Row())))
+			return prefix(s.failure(ctx, t.discreet(err)), "row %d%s", batch.Index(), keyed(batchKey(t.table, p.shown, batch.Columns, batch.Row())))
 		}
 		result.Applied += n
 		if n == 0 {
@@ -142,13 +146,22 @@ func (s *Store) row(w *conn, st *lite.Stmt, p *plan, row []byte) (int64, error) 
 	if err := p.binder.bind(w, st, row); err != nil {
 		return 0, err
 	}
-	_, err := st.Step()
-	if err != nil {
-		return 0, err
+	// All rows are changed before the first of what RETURNING has comes.
+	for outside := false; ; {
+		returned, err := st.Step()
+		switch {
+		case err != nil:
+			return 0, err
+		case returned:
+			outside = outside || st.Column(0).Type() != lite.Integer || st.Column(0).Int() == 0
+			continue
+		case outside:
+			return 0, abi.Errorf(abi.NotGranted, "the row would not be one of those that were granted")
+		}
+		n := w.Changes()
+		st.Reset()
+		return n, nil
 	}
-	n := w.Changes()
-	st.Reset()
-	return n, nil
 }
 
 // about says which mutation an error is about.

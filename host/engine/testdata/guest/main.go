@@ -184,6 +184,8 @@ func work(task abi.Task) abi.Code {
 			env = append(env, strings.SplitN(e, "=", 2)[0])
 		}
 		give([]byte(fmt.Sprintf("%t %t %v %d", files != nil, file != nil, env, len(os.Args))))
+	case "return-too-much":
+		return say(give(make([]byte, 1000)))
 	case "progress":
 		return say(abi.Result(progress(3, 10)))
 	case "progress-bad":

@@ -32,6 +32,9 @@ type Conn struct {
 	utf8   bool
 	cached cache
 
+	rights     *Rights // of the statement that is being prepared
+	authorizer func(tls *libc.TLS, arg uintptr, action int32, name, detail, database, within uintptr) int32
+
 	mu     sync.Mutex // between Interrupt and what it must not meet: Close and Shield
 	closed bool
 }
@@ -65,6 +68,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Conn, err error) {
 		}
 	}
 	c.cell.install(c.tls, c.db)
+	if err := c.authorize(); err != nil {
+		return nil, err
+	}
 	for op, on := range map[int32]bool{
 		sqlite3.SQLITE_DBCONFIG_DEFENSIVE:      true,
 		sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA: false,

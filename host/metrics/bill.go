@@ -1,29 +1,25 @@
-package host
+package metrics
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
-// Outcome is what the record of a completed task holds as its result.
-type Outcome struct {
-	Result json.RawMessage `json:"result"` // what the worker returned
-	Bill   Bill            `json:"bill"`
-}
-
-// Bill is what one run of a task took.
+// Bill is what one attempt at a task took, however it ended.
 type Bill struct {
 	WallMS          float64 `json:"wall_ms"`           // from the sandbox's start on the task to its end
-	GuestMS         float64 `json:"guest_ms"`          // the part inside of the guest
+	CPUMS           float64 `json:"cpu_ms"`            // of the task's thread; 0 on systems that do not tell
+	GuestMS         float64 `json:"guest_ms"`          // the part of the wall time inside of the guest
 	SQLMS           float64 `json:"sql_ms"`            // the part in the fast path
 	HostMS          float64 `json:"host_ms"`           // the rest: commands, progress, log
+	RowsRead        int64   `json:"rows_read"`         // handed over to the guest
 	RowsWritten     int64   `json:"rows_written"`      // inserted, updated or deleted
 	BytesRead       int64   `json:"bytes_read"`        // of rows, to the guest
 	BytesWritten    int64   `json:"bytes_written"`     // of rows, from the guest
+	BytesIn         int64   `json:"bytes_in"`          // all that the guest gave to the host
+	BytesOut        int64   `json:"bytes_out"`         // all that the host gave to the guest
 	Fuel            int64   `json:"fuel"`              // guest work, the same on every machine
 	HostCalls       int64   `json:"host_calls"`        //
 	Commands        int64   `json:"commands"`          //
 	PeakMemoryBytes uint64  `json:"peak_memory_bytes"` // of linear memory
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+// Milliseconds are the unit of a Bill's times.
+func Milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,230 @@
+package orchestrator
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
+)
+
+// maxValues bounds what a reply takes in memory once decoded: two bytes each on
+// the wire, up to fifty in Go.
+const maxValues = 100_000
+
+// encoder writes JSON in ASCII, so that no piece of it can end inside a
+// character.
+type encoder struct {
+	b    []byte
+	most int // bytes
+}
+
+// request is one line, its end included.
+func request(name string, params map[string]any, most int) ([]byte, error) {
+	e := encoder{b: make([]byte, 0, 256), most: most}
+	err := e.raw(`{"command":`)
+	if err == nil {
+		err = e.text(name)
+	}
+	if err == nil {
+		err = e.raw(`,"params":`)
+	}
+	if err == nil {
+		err = e.value(params, 0)
+	}
+	if err == nil {
+		err = e.raw("}\n")
+	}
+	return e.b, err
+}
+
+// raw appends what is ASCII already.
+func (e *encoder) raw(s string) error {
+	if len(s) > e.most-len(e.b) {
+		return abi.Errorf(abi.LimitExceeded, "the request is larger than %d bytes", e.most)
+	}
+	e.b = append(e.b, s...)
+	return nil
+}
+
+func (e *encoder) value(v any, depth int) error {
+	if depth > wire.MaxDepth {
+		return abi.Errorf(abi.InvalidArgument, "params: nested deeper than %d", wire.MaxDepth)
+	}
+	switch v := v.(type) {
+	case nil:
+		return e.raw("null")
+	case bool:
+		return e.raw(strconv.FormatBool(v))
+	case int64:
+		return e.raw(strconv.FormatInt(v, 10))
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return abi.Errorf(abi.InvalidArgument, "params: %v cannot be written as JSON", v)
+		}
+		return e.raw(strconv.FormatFloat(v, 'g', -1, 64))
+	case string:
+		return e.text(v)
+	case []byte:
+		if len(v) > e.most-len(e.b) {
+			return e.raw(string(v)) // for its error
+		}
+		return e.text(base64.StdEncoding.EncodeToString(v))
+	case []any:
+		for i, item := range v {
+			if err := e.raw(opening("[", i)); err != nil {
+				return err
+			}
+			if err := e.value(item, depth+1); err != nil {
+				return err
+			}
+		}
+		return e.raw(closing("[", "]", len(v)))
+	case map[string]any:
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if err := e.raw(opening("{", i)); err != nil {
+				return err
+			}
+			if err := e.text(key); err != nil {
+				return err
+			}
+			if err := e.raw(":"); err != nil {
+				return err
+			}
+			if err := e.value(v[key], depth+1); err != nil {
+				return err
+			}
+		}
+		return e.raw(closing("{", "}", len(v)))
+	}
+	return abi.Errorf(abi.Internal, "params: a value of type %T", v)
+}
+
+func opening(bracket string, i int) string {
+	if i == 0 {
+		return bracket
+	}
+	return ","
+}
+
+func closing(open, closed string, n int) string {
+	if n == 0 {
+		return open + closed
+	}
+	return closed
+}
+
+// text appends a string. Text that is not UTF-8 is refused: replaced by marks it
+// would be another text.
+func (e *encoder) text(s string) error {
+	if !utf8.ValidString(s) {
+		return abi.Errorf(abi.InvalidArgument, "text that is not UTF-8")
+	}
+	const hex = "0123456789abcdef"
+	unit := func(b []byte, u rune) []byte {
+		return append(b, '\\', 'u', hex[u>>12&15], hex[u>>8&15], hex[u>>4&15], hex[u&15])
+	}
+	if len(s)+2 > e.most-len(e.b) {
+		return e.raw(s + `""`) // for its error
+	}
+	e.b = append(e.b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			e.b = append(e.b, '\\', byte(r))
+		case r >= ' ' && r < utf8.RuneSelf:
+			e.b = append(e.b, byte(r))
+		case r < 1<<16:
+			e.b = unit(e.b, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			e.b = unit(unit(e.b, high), low)
+		}
+	}
+	return e.raw(`"`)
+}
+
+// decode reads one JSON value of bounded depth and number of values. Whole
+// numbers become int64 where they fit, other numbers float64.
+func decode(b []byte, depth int) (any, error) {
+	if err := bounded(b, depth); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, abi.Errorf(abi.Failed, "not JSON: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, abi.Errorf(abi.Failed, "not JSON: more than one value")
+	}
+	return numbers(v)
+}
+
+// bounded counts before anything is decoded. What is not JSON may be counted
+// wrongly; the decoder refuses it.
+func bounded(b []byte, most int) error {
+	depth, values, inText := 0, 1, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '[' || c == '{':
+			values++
+			if depth++; depth > most {
+				return abi.Errorf(abi.LimitExceeded, "nested deeper than %d", most)
+			}
+		case c == ']' || c == '}':
+			depth--
+		case c == ',' || c == ':':
+			values++
+		}
+	}
+	if values > maxValues {
+		return abi.Errorf(abi.LimitExceeded, "more than %d values", maxValues)
+	}
+	return nil
+}
+
+func numbers(v any) (_ any, err error) {
+	switch v := v.(type) {
+	case json.Number:
+		s := v.String()
+		if !strings.ContainsAny(s, ".eE") {
+			if n, err := v.Int64(); err == nil {
+				return n, nil
+			}
+		}
+		f, err := v.Float64()
+		if err != nil {
+			return nil, abi.Errorf(abi.Failed, "a number that is too large: %.40s", s)
+		}
+		return f, nil
+	case []any:
+		for i := range v {
+			if v[i], err = numbers(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for key := range v {
+			if v[key], err = numbers(v[key]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
