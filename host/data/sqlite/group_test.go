@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -365,4 +366,98 @@ func TestGroupHammer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNobodyWaitsForAnEndlessBatch has one that never ends come behind others.
+func TestNobodyWaitsForAnEndlessBatch(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, Config{}, groupSchema...)
+	release := hold(s)
+	first := queued(context.Background(), s, "t", ids(1))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	endless := queued(ctx, s, "t", ids(4000))
+	limited, stop := context.WithTimeout(context.Background(), 4*defaultLimits.lasts)
+	defer stop()
+	behind := queued(limited, s, "t", ids(2))
+	last := queued(context.Background(), s, "t", ids(3))
+	release()
+	if err := first(); err != nil { // comes before the endless one has ended
+		t.Error(err)
+	}
+	datatest.WantError(t, behind(), abi.DeadlineExceeded, "waited") // also while it runs
+	cancel()
+	datatest.WantError(t, endless(), abi.Cancelled)
+	if err := last(); err != nil {
+		t.Error(err)
+	}
+	wantIDs(t, s, 1, 3)
+}
+
+// TestLineAgainstModel compares the line with the plainest one that takes
+// callers in turn.
+func TestLineAgainstModel(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	l := newLine()
+	l.join(&batch{wake: make(chan signal, 1)}) // leads
+	var again, waiting []*batch                // in the order they came
+	var turns []string
+	drop := func(b *batch) {
+		is := func(o *batch) bool { return o == b }
+		again, waiting = slices.DeleteFunc(again, is), slices.DeleteFunc(waiting, is)
+		if !slices.ContainsFunc(waiting, func(o *batch) bool { return o.caller == b.caller }) {
+			turns = slices.DeleteFunc(turns, func(c string) bool { return c == b.caller })
+		}
+	}
+	var taken *batch
+	for step := range 5000 {
+		switch all := slices.Concat(again, waiting); rnd.IntN(5) {
+		case 0, 1:
+			b := &batch{caller: fmt.Sprint(rnd.IntN(4)), wake: make(chan signal, 1)}
+			l.join(b)
+			waiting = append(waiting, b)
+			if !slices.Contains(turns, b.caller) {
+				turns = append(turns, b.caller)
+			}
+		case 2:
+			if len(all) > 0 {
+				b := all[rnd.IntN(len(all))]
+				if !l.leave(b) || l.leave(b) {
+					t.Fatalf("step %d: a batch that waits cannot leave, or can twice", step)
+				}
+				drop(b)
+			}
+		case 3:
+			if taken != nil {
+				l.back([]*batch{taken})
+				again = append([]*batch{taken}, again...)
+				taken = nil
+			}
+		case 4:
+			var want *batch
+			if len(again) > 0 {
+				want = again[0]
+			} else if len(turns) > 0 {
+				want = waiting[slices.IndexFunc(waiting, func(o *batch) bool { return o.caller == turns[0] })]
+				turns = append(turns[1:], want.caller)
+			}
+			if taken = l.take(func(*batch) bool { return true }); taken != want {
+				t.Fatalf("step %d: took %+v, want %+v", step, taken, want)
+			}
+			if want != nil {
+				drop(want)
+			}
+		}
+		if l.length() != len(again)+len(waiting) {
+			t.Fatalf("step %d: %d are waiting, want %d", step, l.length(), len(again)+len(waiting))
+		}
+	}
+	if all := l.before(time.Now().Add(time.Hour)); len(all) != len(again)+len(waiting) || l.length() != 0 {
+		t.Errorf("%d were there, %d are left, want %d and 0", len(all), l.length(), len(again)+len(waiting))
+	}
+	l.pass()
+	l.wait()
 }
