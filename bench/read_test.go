@@ -23,27 +23,43 @@ func BenchmarkRead(b *testing.B) {
 	newArchive(b, filepath.Join(dir, "archive.db"))
 	s := newServer(b, dir)
 	defer s.stop()
-	took := samples{}
+	took, cpus := samples{}, samples{}
+	side := func(name string, do func() time.Duration) {
+		before := cpu(b)
+		took.add(name, do())
+		cpus.add(name, cpu(b)-before)
+	}
+	guest := func(worker, kind string) (out outcome) {
+		side(worker+"-"+kind, func() time.Duration {
+			out = s.run(b, worker, kind, `{}`)
+			return wall(out)
+		})
+		return out
+	}
 	for b.Loop() {
-		took.add("store", storeRead(b, dir))
-		want, native := sqlTouch(b, dir)
-		took.add("sql", native)
+		var sum int64
+		side("store", func() time.Duration { return storeRead(b, dir) })
+		side("sql", func() (took time.Duration) {
+			sum, took = sqlTouch(b, dir)
+			return took
+		})
+		want := fmt.Sprintf(`{"rows":%d,"sum":%d}`, rows, sum)
 		for _, worker := range []string{"go", "c"} {
-			took.add(worker+"-read", wall(s.run(b, worker, "read", `{}`)))
-			out := s.run(b, worker, "touch", `{}`)
-			if got := string(out.Result); got != fmt.Sprintf(`{"rows":%d,"sum":%d}`, rows, want) {
-				b.Fatalf("the guest %s returned %s, database/sql had a sum of %d", worker, got, want)
+			guest(worker, "read")
+			if out := guest(worker, "touch"); string(out.Result) != want {
+				b.Fatalf("the guest %s returned %s, want %s", worker, out.Result, want)
 			}
-			took.add(worker+"-touch", wall(out))
 		}
-		took.add("go-names", wall(s.run(b, "go", "names", `{}`)))
+		guest("go", "names")
 	}
 	b.ReportMetric(0, "ns/op")
 	took.rate(b, rows, "store", "c-read", "go-read", "sql", "c-touch", "go-touch", "go-names")
-	took.ratios(b, "c-read", "", "store")
-	took.ratios(b, "go-read", "", "store")
-	took.ratios(b, "c-touch", "", "sql")
-	took.ratios(b, "go-touch", "", "sql")
+	for what, s := range map[string]samples{"": took, "-cpu": cpus} {
+		s.ratios(b, "c-read", what, "store")
+		s.ratios(b, "go-read", what, "store")
+		s.ratios(b, "c-touch", what, "sql")
+		s.ratios(b, "go-touch", what, "sql")
+	}
 }
 
 // storeRead reads all rows as batches, as the guests get them.

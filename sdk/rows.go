@@ -25,7 +25,7 @@ type Rows struct {
 func (r *Rows) Next() bool {
 	for r.err == nil {
 		if r.batch.Next() {
-			r.row.raw, r.row.spans, r.row.last = r.batch.Row(), r.batch.Spans(), 0
+			r.row.raw, r.row.spans, r.row.asked = r.batch.Row(), r.batch.Spans(), 0
 			return true
 		}
 		if r.err = r.batch.Err(); r.err != nil {
@@ -68,7 +68,11 @@ type Row struct {
 	columns *columns
 	raw     []byte
 	spans   []wire.Span // of the values in raw
-	last    int         // the column that was asked for last
+
+	// Most workers ask every row for the same columns in the same order, so
+	// finding one is mostly comparing its name with the one expected.
+	order []int // the columns asked for by name, as far as known
+	asked int   // how many of them this row was asked for
 }
 
 func (r *Row) use(names []string) {
@@ -79,7 +83,7 @@ func (r *Row) use(names []string) {
 	for i, name := range names {
 		c.index[name] = i
 	}
-	r.columns = c
+	r.columns, r.order = c, nil
 }
 
 // Columns returns the names of the row's columns, which the caller must not
@@ -104,22 +108,29 @@ func (r *Row) copy() Row {
 	return Row{columns: r.columns, raw: slices.Clone(r.raw), spans: slices.Clone(r.spans)}
 }
 
-// find returns the place of a column. Columns are mostly asked for from left to
-// right, and often twice.
+// find returns the place of a column.
 func (r *Row) find(column string) (int, bool) {
-	names := r.columns.names
-	for i := r.last; i < len(names) && i <= r.last+1; i++ {
-		if names[i] == column {
-			r.last = i
+	at := r.asked
+	r.asked++
+	if at < len(r.order) {
+		if i := r.order[at]; r.columns.names[i] == column {
 			return i, true
 		}
 	}
 	i, ok := r.columns.index[column]
-	if ok {
-		r.last = i
+	switch {
+	case !ok:
+	case at < len(r.order):
+		r.order[at] = i
+	case len(r.order) < maxOrder:
+		r.order = append(r.order, i)
 	}
 	return i, ok
 }
+
+// maxOrder is how many columns asked for are known at most: a worker may ask a
+// row for as many as it likes.
+const maxOrder = 64
 
 // field is Field by name.
 func (r *Row) field(column string) (Field, error) {
