@@ -12,6 +12,9 @@
 //	session/set    -> into the sessions
 //	tasks/submit   -> into the queue
 //
+// A command that is not registered is the [Fallback]'s, such as an orchestrator's
+// of package orchestrator below this one.
+//
 // # What a caller may do
 //
 // Nothing, unless it was granted: an empty [Grants] allows no command at all.
