@@ -18,6 +18,9 @@
 // [Provider] gets the params as they came. A command that waits for itself, over
 // whatever others, is refused.
 //
+// A command that is not registered is the [Fallback]'s, such as an orchestrator's
+// of package orchestrator below this one.
+//
 // # What a caller may do
 //
 // Nothing, unless it was granted: an empty [Grants] allows no command at all.

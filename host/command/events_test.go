@@ -425,3 +425,31 @@ func BenchmarkEmit(b *testing.B) {
 		})
 	}
 }
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	mine, theirs := openLog(t, path), openLog(t, path)
+	if first, err := mine.First(t.Context()); first != 0 || err != nil {
+		t.Errorf("the oldest of none is %d, %v", first, err)
+	}
+	for i, log := range []*Events{mine, theirs} { // this process, and another one
+		done := make(chan error, 1)
+		go func() { done <- mine.Wait(t.Context(), int64(i)) }()
+		emit(t, log, Event{Name: "a"})
+		if err := receive(t, done, "the end of the waiting"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := mine.Wait(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+	if first, err := mine.First(t.Context()); first != 1 || err != nil {
+		t.Errorf("the oldest is %d, %v", first, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := mine.Wait(ctx, 2); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

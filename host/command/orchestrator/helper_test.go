@@ -260,3 +260,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+func dial(t testing.TB, socket string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
