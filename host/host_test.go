@@ -64,6 +64,7 @@ type world struct {
 	testing.TB
 	dir  string
 	toml string
+	busy string // busy_timeout of the handles; "" for 100ms
 }
 
 const grants = `
@@ -108,6 +109,9 @@ func (w *world) config() *config.Config {
 		"[data.handles.archive]\npath = 'archive.db'\nbusy_timeout = '100ms'\n" + w.toml
 	if w.toml == "" {
 		text = "state_dir = 'state'\nworkers_dir = 'workers'\n"
+	}
+	if w.busy != "" {
+		text = strings.ReplaceAll(text, "100ms", w.busy)
 	}
 	w.must(os.WriteFile(file, []byte(text), 0o600))
 	cfg, err := config.Load(config.Options{File: file})
