@@ -193,7 +193,7 @@ func TestSocketIsTaken(t *testing.T) {
 	w := newWorld(t)
 	w.toml = "[command]\nsocket = 'c.sock'\n"
 	w.start()
-	other := &world{TB: t, dir: w.dir, toml: "[command]\nsocket = 'c.sock'\n"}
+	other := &world{TB: t, dir: w.dir, adapter: "daemon", timeout: "100ms", toml: "[command]\nsocket = 'c.sock'\n"}
 	cfg := other.config()
 	cfg.StateDir, cfg.WorkersDir = w.path("state2"), w.path("none")
 	h, err := host.New(t.Context(), cfg, slog.New(slog.DiscardHandler))
