@@ -21,8 +21,8 @@ const (
 	// A stop at a system call, as PTRACE_O_TRACESYSGOOD marks it.
 	syscallStop = syscall.SIGTRAP | 0x80
 
-	// No run lasts a tenth of this.
-	longest = time.Minute
+	// A run takes less than a second, and more on a machine with other things to do.
+	longest = 5 * time.Minute
 )
 
 // kinds are the system calls by which SQLite changes files. Others are found
