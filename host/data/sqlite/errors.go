@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -85,7 +86,12 @@ func (s *Store) failure(ctx context.Context, err error) error {
 	case busy:
 		return abi.Errorf(abi.Unavailable, "another connection had the database locked for %v: %w", s.cfg.BusyTimeout, err)
 	}
-	return abi.Errorf(codeOf(err), "%w", err)
+	if code := codeOf(err); code != abi.Corrupt {
+		return abi.Errorf(code, "%w", err)
+	}
+	// Of a schema that cannot be read SQLite names the part, to whoever comes first.
+	text, _, _ := strings.Cut(err.Error(), " (")
+	return abi.Errorf(abi.Corrupt, "%s", text)
 }
 
 // prefix says in front of an error what it is about.

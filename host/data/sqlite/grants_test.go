@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -198,8 +199,8 @@ func TestErrorsOfAGrant(t *testing.T) {
 func TestForeignKeysOfAGrant(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{}, `CREATE TABLE room (name TEXT PRIMARY KEY)`,
-		`CREATE TABLE t (id INTEGER PRIMARY KEY, room TEXT NOT NULL REFERENCES room ON DELETE CASCADE ON UPDATE CASCADE, at TEXT DEFAULT (datetime('now')), reply INTEGER REFERENCES t ON DELETE SET NULL)`,
-		`CREATE TABLE file (id INTEGER PRIMARY KEY, t INTEGER NOT NULL REFERENCES t ON DELETE CASCADE)`,
+		`CREATE TABLE t (id INTEGER PRIMARY KEY, room TEXT NOT NULL REFERENCES Room ON DELETE CASCADE ON UPDATE CASCADE, at TEXT DEFAULT (datetime('now')), reply INTEGER REFERENCES t ON DELETE SET NULL)`,
+		`CREATE TABLE file (id INTEGER PRIMARY KEY, t INTEGER NOT NULL REFERENCES T ON DELETE CASCADE)`,
 		`CREATE TABLE part (id INTEGER PRIMARY KEY, file INTEGER NOT NULL REFERENCES file ON DELETE CASCADE)`,
 		`CREATE TABLE journal (what TEXT)`,
 		`CREATE TRIGGER t_gone AFTER DELETE ON t BEGIN INSERT INTO journal VALUES ('gone ' || old.id); END`,
@@ -332,5 +333,89 @@ func TestConditionsOfAGrant(t *testing.T) {
 			t.Errorf("%s: %v, %v", op, got, err)
 		}
 		c.Close()
+	}
+}
+
+// A schema that was broken meanwhile is not told of either.
+func TestBrokenSchemaOfAGrant(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change []string
+		code   abi.Code
+	}{
+		"a view whose table is gone": {[]string{`DROP TABLE secret`}, abi.Internal}, // for the log
+		"a table that is no SQL": {[]string{`PRAGMA writable_schema = ON`, `UPDATE sqlite_schema SET sql = 'CREATE TABLE secret (' WHERE name = 'secret'`,
+			`PRAGMA writable_schema = RESET`}, abi.Corrupt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t, Config{}, `CREATE TABLE secret (id INTEGER PRIMARY KEY)`, `CREATE VIEW v AS SELECT id FROM secret`, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
+			other := openSQL(t, s.path)
+			for _, change := range test.change {
+				_, _ = other.Exec(change) // RESET says that the schema is broken
+			}
+			// The one thing that can still be set has every connection look again.
+			_, _ = openSQL(t, s.path).Exec(`PRAGMA schema_version = 99`)
+			_, err := s.Open(context.Background(), &abi.Query{Collection: "v"}, granting("v", data.Rights{Read: data.AllColumns()}))
+			datatest.WantError(t, err, test.code)
+			if test.code != abi.Internal && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error names what was not granted: %v", err)
+			}
+			_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}), granting("t", data.Rights{Insert: data.AllColumns()}))
+			if test.code == abi.Corrupt {
+				datatest.WantError(t, err, abi.Corrupt)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error names what was not granted: %v", err)
+			}
+		})
+	}
+}
+
+// What a view or a trigger is made of is its owner's: no form of it may be in
+// the way of the authorizer, of a grant by collection or of one by verbs.
+func TestAnyViewAndTrigger(t *testing.T) {
+	t.Parallel()
+	views := []string{
+		`SELECT id FROM x`, `SELECT n FROM x`, `SELECT count(*) AS n FROM x`, `SELECT 1 AS one FROM x`, `SELECT x.id, y.n AS yn FROM x JOIN y ON y.x = x.id`,
+		`SELECT x.id FROM x LEFT JOIN y ON y.x = x.id WHERE y.id IS NULL`, `SELECT id FROM x UNION ALL SELECT id FROM y`, `SELECT id FROM x EXCEPT SELECT id FROM y`,
+		`WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 3) SELECT i, (SELECT count(*) FROM x) AS n FROM c`,
+		`WITH c AS MATERIALIZED (SELECT id, n FROM x) SELECT a.id, b.n AS bn FROM c a, c b`, `SELECT DISTINCT n FROM x ORDER BY n LIMIT 1`,
+		`SELECT id, sum(n) OVER (ORDER BY id) AS s FROM x`, `SELECT n, group_concat(id, '-') AS ids FROM x GROUP BY n HAVING count(*) > 0`,
+		`SELECT id, EXISTS (SELECT 1 FROM y WHERE y.x = x.id) AS has, id IN (SELECT x FROM y) AS also FROM x`, `SELECT id FROM inner_view WHERE n > 0`,
+		`SELECT j.value AS v FROM x, json_each('[1,2]') j`, `SELECT id FROM (SELECT id FROM (SELECT id, n FROM x))`, `VALUES (1, 2)`,
+	}
+	schema := []string{`CREATE TABLE x (id INTEGER PRIMARY KEY, n INTEGER)`, `CREATE TABLE y (id INTEGER PRIMARY KEY, x INTEGER, n INTEGER)`,
+		`INSERT INTO x VALUES (1, 5), (2, 5)`, `INSERT INTO y VALUES (1, 1, 7)`, `CREATE VIEW inner_view AS SELECT * FROM x WHERE id > 0`,
+		`CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)`, `CREATE TABLE log (what)`}
+	for i, v := range views {
+		schema = append(schema, fmt.Sprintf(`CREATE VIEW v%d AS %s`, i, v),
+			fmt.Sprintf(`CREATE TRIGGER t%d AFTER INSERT ON t BEGIN INSERT INTO log SELECT count(*) FROM (%s); UPDATE y SET n = (SELECT count(*) FROM v%d); DELETE FROM log WHERE what > (SELECT count(*) FROM x); END`, i, v, i))
+	}
+	s := openStore(t, Config{}, schema...)
+	for name, scope := range map[string]func(collection string) *data.Scope{
+		"by verbs": func(string) *data.Scope { return data.Everything() },
+		"by collection": func(collection string) *data.Scope {
+			return granting(collection, data.Rights{Read: data.AllColumns(), Insert: data.SomeColumns("id", "n")})
+		},
+	} {
+		for i, v := range views {
+			collection := fmt.Sprintf("v%d", i)
+			for _, q := range []abi.Query{{}, {Aggregates: []abi.Aggregate{{Func: "exists"}}}, {Aggregates: []abi.Aggregate{{Func: "count"}}}} {
+				q.Collection = collection
+				c, err := s.Open(context.Background(), &q, scope(collection))
+				if err != nil {
+					t.Errorf("%s: %s: %v", name, v, err)
+					continue
+				}
+				if rows, err := cursorRows(c); err != nil || len(rows) == 0 {
+					t.Errorf("%s: %s: %v, %v", name, v, rows, err)
+				}
+				c.Close()
+			}
+		}
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"n"}, []any{int64(1)}), scope("t")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"strings"
+
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
@@ -27,37 +29,57 @@ func (k linkKind) allows(action int32) bool {
 	return false
 }
 
+// reach is what a write to a table can bring about elsewhere.
+type reach struct {
+	linked   map[string]linkKind // by foreign keys, the table itself included if there are any
+	triggers bool                // there are triggers on the table or on one whose rows follow
+}
+
+const triggersSQL = `SELECT tbl_name FROM main.sqlite_schema WHERE type = 'trigger'`
+
 const linksSQL = `SELECT m.name, f."table" FROM main.sqlite_schema m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'`
 
-// linksOf returns the tables that a write to a table can reach through foreign
-// keys, itself included if there are any.
-func (sc *schema) linksOf(c *conn, name string) (map[string]linkKind, error) {
+// folded returns a name as it is compared here: a foreign key may name its
+// parent in other letters than the parent does.
+func folded(v lite.Value) string { return strings.ToLower(string(v.Bytes())) }
+
+// does says whether a write does this to another table or, to keep foreign
+// keys, to its own.
+func (r *reach) does(u lite.Use) bool { return r.linked[strings.ToLower(u.Name)].allows(u.Action) }
+
+// reachOf returns what a write to a table can bring about.
+func (sc *schema) reachOf(c *conn, name string) (reach, error) {
+	name = strings.ToLower(name)
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	if sc.links == nil {
-		links := [][2]string{}
+		links, triggers := [][2]string{}, map[string]bool{}
 		err := c.each(linksSQL, "", func(row *lite.Stmt) {
-			links = append(links, [2]string{string(row.Column(0).Bytes()), string(row.Column(1).Bytes())})
+			links = append(links, [2]string{folded(row.Column(0)), folded(row.Column(1))})
 		})
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = c.each(triggersSQL, "", func(row *lite.Stmt) { triggers[folded(row.Column(0))] = true })
 		}
-		sc.links = links
+		if err != nil {
+			return reach{}, err
+		}
+		sc.links, sc.triggers = links, triggers
 	}
-	found := make(map[string]linkKind)
+	r := reach{linked: make(map[string]linkKind), triggers: sc.triggers[name]}
 	for reached := []string{name}; len(reached) > 0; reached = reached[1:] {
 		for _, link := range sc.links {
 			switch {
-			case link[1] == reached[0] && found[link[0]] != child:
-				found[link[0]] = child
+			case link[1] == reached[0] && r.linked[link[0]] != child:
+				r.linked[link[0]] = child
+				r.triggers = r.triggers || sc.triggers[link[0]]
 				reached = append(reached, link[0])
-				if found[link[1]] == unlinked {
-					found[link[1]] = parent
+				if r.linked[link[1]] == unlinked {
+					r.linked[link[1]] = parent
 				}
-			case link[0] == reached[0] && found[link[1]] == unlinked:
-				found[link[1]] = parent
+			case link[0] == reached[0] && r.linked[link[1]] == unlinked:
+				r.linked[link[1]] = parent
 			}
 		}
 	}
-	return found, nil
+	return r, nil
 }

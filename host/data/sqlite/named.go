@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	sqlite3 "modernc.org/sqlite/lib"
-
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
@@ -40,13 +38,7 @@ func (s *Store) Select(ctx context.Context, sql string, params map[string]any, s
 
 // operators are the rights of the operator's statements: to read, and nothing
 // else that SQLite has a name for.
-var operators = &lite.Rights{ID: "operator", Allow: func(u lite.Use) bool {
-	switch u.Action {
-	case sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE:
-		return true
-	}
-	return false
-}}
+var operators = &lite.Rights{ID: "operator", Allow: onlyReads}
 
 // resultColumns returns the names of what a statement of the operator's
 // selects, or what is wrong with it.

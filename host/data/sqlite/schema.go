@@ -14,9 +14,10 @@ type schema struct {
 	version int64
 	names   map[string]bool // of collections, true for views
 
-	mu     sync.Mutex
-	tables map[string]*table
-	links  [][2]string // foreign keys, from child to parent; nil until asked for
+	mu       sync.Mutex
+	tables   map[string]*table
+	links    [][2]string     // foreign keys, from child to parent; nil until asked for
+	triggers map[string]bool // the tables that have some, read with links
 }
 
 // table is a collection.

@@ -18,7 +18,7 @@ type seen struct {
 	*table
 	rights *data.Rights
 	filter string // the condition on rows as SQL; empty for none
-	linked map[string]linkKind
+	reach  reach  // of a write
 }
 
 // see returns a collection with what scope allows on it.
@@ -29,6 +29,9 @@ func (sc *schema) see(c *conn, scope *data.Scope, name string) (*seen, error) {
 	}
 	t, err := sc.table(c, name)
 	if err != nil {
+		if !rights.Whole() {
+			err = discreet(err)
+		}
 		return nil, err
 	}
 	s := &seen{table: t, rights: rights}
@@ -150,31 +153,43 @@ func (s *seen) discreet(err error) error {
 	return &lite.Error{Code: e.Code, Text: text}
 }
 
-// reading are the rights of a statement that reads the collection.
+// reading are the rights of a statement that reads the collection. What a view
+// reads is its owner's choice, and it can be made of anything: SQLite does not
+// tell reliably that it is the view which wants it.
 func (s *seen) reading() *lite.Rights {
 	return &lite.Rights{ID: "read " + s.rights.ID(), Allow: func(u lite.Use) bool {
-		return harmless(u) || s.view && owners(u) || u.Action == sqlite3.SQLITE_READ && u.Name == s.name && s.reads(u.Detail)
+		switch {
+		case u.Action == sqlite3.SQLITE_READ && u.Name == s.name:
+			return s.reads(u.Detail)
+		case s.view:
+			return onlyReads(u)
+		}
+		return harmless(u)
 	}}
 }
 
-// writing are the rights of a statement that changes the collection.
+// writing are the rights of a statement that changes the collection. Triggers
+// have those of the schema's owner. SQLite says which trigger changes
+// something, but not reliably which one reads: so with triggers around, what
+// is read is not asked for.
 func (s *seen) writing() *lite.Rights {
 	return &lite.Rights{ID: "write " + s.rights.ID(), Allow: func(u lite.Use) bool {
-		if harmless(u) || owners(u) {
+		trigger := u.Within != "" && u.Within != "sqlite_returning" // SQLite makes RETURNING a trigger too
+		switch {
+		case harmless(u), trigger, s.reach.triggers && onlyReads(u), s.reach.does(u):
 			return true
-		}
-		if u.Name != s.name {
-			return s.linked[u.Name].allows(u.Action)
+		case u.Name != s.name:
+			return false
 		}
 		switch u.Action {
 		case sqlite3.SQLITE_INSERT:
 			return !s.rights.Insert.Empty()
 		case sqlite3.SQLITE_UPDATE:
-			return s.rights.Update.Has(u.Detail) || s.linked[u.Name].allows(u.Action)
+			return s.rights.Update.Has(u.Detail)
 		case sqlite3.SQLITE_DELETE:
-			return s.rights.Delete || s.linked[u.Name].allows(u.Action)
+			return s.rights.Delete
 		case sqlite3.SQLITE_READ:
-			return s.reads(u.Detail) || s.rights.Sees(u.Detail) || s.linked[u.Name].allows(u.Action)
+			return s.reads(u.Detail) || s.rights.Sees(u.Detail)
 		}
 		return false
 	}}
@@ -186,9 +201,10 @@ func harmless(u lite.Use) bool {
 	return u.Action == sqlite3.SQLITE_SELECT || u.Action == sqlite3.SQLITE_FUNCTION
 }
 
-// owners says whether it is a view or a trigger that wants something: they have
-// the rights of the schema's owner. SQLite makes RETURNING a trigger too.
-func owners(u lite.Use) bool { return u.Within != "" && u.Within != "sqlite_returning" }
+// onlyReads is all that a SELECT can be made of.
+func onlyReads(u lite.Use) bool {
+	return harmless(u) || u.Action == sqlite3.SQLITE_READ || u.Action == sqlite3.SQLITE_RECURSIVE
+}
 
 // reads says whether a statement may look at a column; the empty name is that
 // of none in particular.

@@ -97,7 +97,7 @@ func (s *Store) apply(ctx context.Context, w *conn, schema *schema, b *batch) er
 // mutate applies one mutation to its batch.
 func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, t *seen, m *abi.Mutation, rows []byte, result *abi.WriteResult) (err error) {
 	defer func() { err = s.failure(ctx, t.discreet(err)) }()
-	if t.linked, err = schema.linksOf(w, t.name); err != nil {
+	if t.reach, err = schema.reachOf(w, t.name); err != nil {
 		return err
 	}
 	batch, err := openBatch(rows)
