@@ -151,7 +151,7 @@ func (c *Client) call(ctx context.Context, name string, params map[string]any) (
 	if err != nil {
 		return nil, err
 	}
-	reply, err := conn.exchange(ctx, deadline, line, c.cfg.MaxMessageBytes)
+	reply, err := conn.exchange(ctx, line, c.cfg.MaxMessageBytes)
 	if err != nil {
 		c.discard(conn, err)
 		return nil, err
@@ -234,7 +234,7 @@ func (c *Client) connect(ctx context.Context, deadline time.Time) (*conn, error)
 		}
 		return nil, abi.Errorf(abi.Unavailable, "the orchestrator is away: %w", cause(err))
 	}
-	conn, err := newConn(dialed.(*net.UnixConn))
+	conn, err := newConn(dialed.(*net.UnixConn), deadline)
 	if err != nil {
 		_ = dialed.Close()
 		return nil, abi.Errorf(abi.Unavailable, "connecting to the orchestrator: %w", err)

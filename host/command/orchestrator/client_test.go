@@ -102,7 +102,7 @@ func TestReply(t *testing.T) {
 		{reply: `{"success":true,"result":["` + strings.Repeat(`[{,:\"`, maxValues) + `"]}`, want: []any{strings.Repeat(`[{,:"`, maxValues)}},
 		{reply: ``, code: abi.Failed, text: "not JSON", broken: true},
 		{reply: `{"success":true`, code: abi.Failed, text: "not JSON", broken: true},
-		{reply: `{"success":true}{"success":true}`, code: abi.Failed, text: "more than one value", broken: true},
+		{reply: `{"success":true}{"success":true}`, code: abi.Failed, text: "not JSON at byte 16", broken: true},
 		{reply: `{"success":true,"result":1e999}`, code: abi.Failed, text: "too large: 1e999", broken: true},
 		{reply: `null`, code: abi.Failed, text: "without success", broken: true},
 		{reply: `[true]`, code: abi.Failed, text: "without success", broken: true},

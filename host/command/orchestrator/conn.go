@@ -24,12 +24,12 @@ type conn struct {
 	answered bool // at least once
 }
 
-func newConn(c *net.UnixConn) (*conn, error) {
+func newConn(c *net.UnixConn, deadline time.Time) (*conn, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, raw: raw, r: bufio.NewReader(c)}, nil
+	return &conn{Conn: c, raw: raw, r: bufio.NewReader(c)}, c.SetDeadline(deadline)
 }
 
 // usable prepares an idle connection for a request that ends at a deadline.
@@ -38,11 +38,8 @@ func (c *conn) usable(deadline time.Time) bool {
 }
 
 // exchange sends a line and returns the line that answers it, valid until the
-// next exchange. After an error the connection is of no more use.
-func (c *conn) exchange(ctx context.Context, deadline time.Time, line []byte, most int) ([]byte, error) {
-	if err := c.SetDeadline(deadline); err != nil {
-		return nil, ended(err)
-	}
+// next exchange, before the deadline that was set. After an error the connection is of no more use.
+func (c *conn) exchange(ctx context.Context, line []byte, most int) ([]byte, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	reply, err := c.transfer(line, most)
 	if !stop() {

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -39,6 +41,60 @@ func FuzzFrame(f *testing.F) {
 			t.Errorf("at once: got %q, %v", all, err2)
 		}
 	})
+}
+
+// What is decoded is what the standard library reads, and what it refuses is
+// refused.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{
+		`{"a":[1,-2.5e3,"ü\n\ud83d\ude00",null,true,false,{}],"":[]}`, ` [ 1 , 2 ] `, `01`, `1.`, `-`, `-0`, `[1,]`, `{"a"}`, `"\x"`, "\"\x01\"", "\"\xff\"",
+		`9223372036854775808`, `1e999`, `tru`, `[[[[]]]]`, `{"a":1,"a":2}`, "1\x00", `nullnull`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := decode(b, 3)
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		var want any
+		if !json.Valid(b) {
+			if err == nil {
+				t.Errorf("%q became %v", b, got)
+			}
+			return
+		}
+		if err := d.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			if text := err.Error(); !strings.Contains(text, "deeper than 3") && !strings.Contains(text, "too large") {
+				t.Errorf("%q: %v", b, err)
+			}
+			return
+		}
+		if !equal(got, want) {
+			t.Errorf("%q became %#v, want %#v", b, got, want)
+		}
+	})
+}
+
+// equal compares with what the standard library made, numbers by their value.
+func equal(got, want any) bool {
+	switch want := want.(type) {
+	case json.Number:
+		if n, err := want.Int64(); err == nil {
+			return got == n
+		}
+		f, err := want.Float64()
+		return err == nil && got == f
+	case []any:
+		list, ok := got.([]any)
+		return ok && slices.EqualFunc(list, want, equal)
+	case map[string]any:
+		m, ok := got.(map[string]any)
+		return ok && maps.EqualFunc(m, want, equal)
+	}
+	return got == want
 }
 
 // No reply makes the client panic, and each is a result or an error that the

@@ -1,25 +1,17 @@
 package orchestrator
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"io"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
 )
-
-// maxValues bounds what a reply takes in memory once decoded: two bytes each on
-// the wire, up to fifty in Go.
-const maxValues = 100_000
 
 // encoder writes JSON in ASCII, so that no piece of it can end inside a
 // character.
@@ -151,80 +143,4 @@ func (e *encoder) text(s string) error {
 		}
 	}
 	return e.raw(`"`)
-}
-
-// decode reads one JSON value of bounded depth and number of values. Whole
-// numbers become int64 where they fit, other numbers float64.
-func decode(b []byte, depth int) (any, error) {
-	if err := bounded(b, depth); err != nil {
-		return nil, err
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, abi.Errorf(abi.Failed, "not JSON: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, abi.Errorf(abi.Failed, "not JSON: more than one value")
-	}
-	return numbers(v)
-}
-
-// bounded counts before anything is decoded. What is not JSON may be counted
-// wrongly; the decoder refuses it.
-func bounded(b []byte, most int) error {
-	depth, values, inText := 0, 1, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case inText && c == '\\':
-			i++
-		case c == '"':
-			inText = !inText
-		case inText:
-		case c == '[' || c == '{':
-			values++
-			if depth++; depth > most {
-				return abi.Errorf(abi.LimitExceeded, "nested deeper than %d", most)
-			}
-		case c == ']' || c == '}':
-			depth--
-		case c == ',' || c == ':':
-			values++
-		}
-	}
-	if values > maxValues {
-		return abi.Errorf(abi.LimitExceeded, "more than %d values", maxValues)
-	}
-	return nil
-}
-
-func numbers(v any) (_ any, err error) {
-	switch v := v.(type) {
-	case json.Number:
-		s := v.String()
-		if !strings.ContainsAny(s, ".eE") {
-			if n, err := v.Int64(); err == nil {
-				return n, nil
-			}
-		}
-		f, err := v.Float64()
-		if err != nil {
-			return nil, abi.Errorf(abi.Failed, "a number that is too large: %.40s", s)
-		}
-		return f, nil
-	case []any:
-		for i := range v {
-			if v[i], err = numbers(v[i]); err != nil {
-				return nil, err
-			}
-		}
-	case map[string]any:
-		for key := range v {
-			if v[key], err = numbers(v[key]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return v, nil
 }
