@@ -278,3 +278,25 @@ func TestBadParams(t *testing.T) {
 		t.Errorf("refused calls submitted %v", w.tasks.got)
 	}
 }
+
+// A caller sees the names that it may call, and no other.
+func TestListCommands(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, tt := range []struct {
+		caller Caller
+		want   string
+	}{
+		{Operator(), "[commands/list config/get events/emit ping session/get session/set tasks/submit]"},
+		{caller("w", "commands/*", "session/*"), "[commands/list session/get session/set]"},
+		{caller("w", "commands/list", "no/such"), "[commands/list]"},
+	} {
+		if got := fmt.Sprint(mustExecute(t, w.router, tt.caller, "commands/list", nil)["commands"]); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.caller.Grants.Commands, got, tt.want)
+		}
+	}
+	_, err := execute(t, w.router, caller("w", "ping"), "commands/list", nil)
+	wantCode(t, err, abi.NotGranted)
+	_, err = execute(t, w.router, Operator(), "commands/list", object{"all": true})
+	wantCode(t, err, abi.InvalidArgument)
+}
