@@ -4,6 +4,8 @@
 GO       ?= go
 ARGS     ?=
 FUZZTIME ?= 10s
+BENCH    ?= .
+ROUNDS   ?= 5
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASI        = GOOS=wasip1 GOARCH=wasm
@@ -103,9 +105,21 @@ spec: ## the WebAssembly specification's whole test suite, plain and metered; ab
 	@out=$$(WASMHOST_SPEC=all $(GO) test -run '^TestSpecSuite$$' -v -count=1 ./host/engine/rewrite 2>&1); code=$$?; \
 	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestSpecSuite/'; exit $$code
 
+.PHONY: hostile
+hostile: ## every hostile guest: how it ends, and what it costs the host and a neighbour; some minutes
+	$(say) 'hostile guests'
+	@out=$$(WASMHOST_HOSTILE=report $(GO) test -run '^TestHostileReport$$' -v -count=1 -timeout 30m ./host/engine 2>&1); code=$$?; \
+	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestHostileReport/'; exit $$code
+
+.PHONY: crash
+crash: ## kills the host at every sync and at random writes, and cuts the power; about five minutes
+	$(say) 'crashing the host while it archives$(if $(WASMHOST_CRASH_SEED),, (WASMHOST_CRASH_SEED=N repeats what N did))'
+	@WASMHOST_CRASH=all $(GO) test -run '^TestCrash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash
+
+# Its sides take turns and what is told is the median of the rounds: docs/benchmarks.md.
 .PHONY: bench
-bench: build ## benchmarks: the archive job against native Go, the cost of a call, rows per second
-	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 30m .
+bench: ## benchmarks beside native Go and C: rows into guests, the archive job, the cost of a call
+	@cd bench && $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(ROUNDS)x -timeout 30m .
 
 # Minimising is kept short: by default it may take a minute for each input. When
 # a run's own deadline cuts off its last input, go test may call that a failure

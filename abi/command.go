@@ -9,12 +9,15 @@ type Request struct {
 
 // Names of the commands that every host provides.
 const (
-	CommandPing       = "ping"
-	CommandEmitEvent  = "events/emit"
-	CommandGetConfig  = "config/get"
-	CommandGetSession = "session/get"
-	CommandSetSession = "session/set"
-	CommandSubmitTask = "tasks/submit"
+	CommandPing         = "ping"
+	CommandEmitEvent    = "events/emit"
+	CommandGetConfig    = "config/get"
+	CommandGetSession   = "session/get"
+	CommandSetSession   = "session/set"
+	CommandSubmitTask   = "tasks/submit"
+	CommandListCommands = "commands/list"
+
+	CommandDeleteSession = "session/delete"
 )
 
 // Level is a log line's severity, as the import log takes it.

@@ -3,17 +3,19 @@ package bench
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
-
-	"encoding/json"
-	"log/slog"
 
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
@@ -29,8 +31,8 @@ const schema = `CREATE TABLE chat_messages (
 
 const columns = 17
 
-// guests are built once for all benchmarks.
-var guests = map[string]string{}
+// guests are the workers' files. Those in Go are built once for all benchmarks.
+var guests = map[string]string{"c": "cguest/guest.wasm"}
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -40,7 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		for name, pkg := range map[string]string{
-			"archive": "github.com/wasmhost/wasmhost/guests/archive", "bench": "./guest",
+			"archive": "github.com/wasmhost/wasmhost/guests/archive", "go": "./guest",
 		} {
 			file := filepath.Join(dir, name+".wasm")
 			build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, pkg)
@@ -132,12 +134,13 @@ func copyFile(tb testing.TB, from, to string) {
 	if _, err := io.Copy(dst, src); err != nil {
 		tb.Fatal(err)
 	}
-	if err := dst.Close(); err != nil {
+	// Or it would be written in the middle of what is measured.
+	if err := errors.Join(dst.Sync(), dst.Close()); err != nil {
 		tb.Fatal(err)
 	}
 }
 
-// server is a host with both guests and the handles primary and archive.
+// server is a host with all guests and the handles primary and archive.
 type server struct {
 	host *host.Host
 	stop func()
@@ -162,8 +165,10 @@ path = "archive.db"
 commands = ["events/emit", "config/get", "session/get", "session/set"]
 config = ["archive.*"]
 data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
-[workers.bench.grants]
+[workers.go.grants]
 commands = ["ping"]
+data = { primary = ["read"] }
+[workers.c.grants]
 data = { primary = ["read"] }
 `
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -198,9 +203,15 @@ data = { primary = ["read"] }
 	}}
 }
 
-// run submits a task, waits for its end and returns its bill. What it cost is
-// in the bill, so waiting by a poll does not falsify it.
-func (s *server) run(tb testing.TB, worker, kind, payload string) metrics.Bill {
+// outcome is what a task returned and took.
+type outcome struct {
+	Result json.RawMessage
+	Bill   metrics.Bill
+}
+
+// run submits a task, waits for its end and returns what came of it. What it
+// cost is in the bill, so waiting by a poll does not falsify it.
+func (s *server) run(tb testing.TB, worker, kind, payload string) outcome {
 	tb.Helper()
 	ctx := context.Background()
 	id, _, err := s.host.State().Submit(ctx, queue.Submission{Worker: worker, Kind: kind, Payload: json.RawMessage(payload), MaxAttempts: 1})
@@ -217,11 +228,58 @@ func (s *server) run(tb testing.TB, worker, kind, payload string) metrics.Bill {
 			if err := json.Unmarshal(task.Bill, &bill); err != nil {
 				tb.Fatal(err)
 			}
-			return bill
+			return outcome{Result: task.Result, Bill: bill}
 		}
 		if task.State.Finished() {
 			tb.Fatalf("task %s is %s: %+v", id, task.State, task.Errors)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+func wall(out outcome) time.Duration { return time.Duration(out.Bill.WallMS * 1e6) }
+
+// cpu is the processor time that this process has taken.
+func cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// samples are the times that the sides of a comparison took, by name, in rounds
+// of one each. Others use the machine as well, so what is told of a side is its
+// median, and of two sides the median of what the rounds say.
+type samples map[string][]time.Duration
+
+func (s samples) add(side string, took time.Duration) { s[side] = append(s[side], took) }
+
+// rate reports the rows that a side does in a second.
+func (s samples) rate(b *testing.B, rows int, sides ...string) {
+	for _, side := range sides {
+		b.ReportMetric(float64(rows)/median(s[side]).Seconds(), side+"-rows/s")
+	}
+}
+
+// ratio returns how many times as fast side is as base.
+func (s samples) ratio(side, base string) float64 {
+	ratios := make([]float64, len(s[side]))
+	for i := range ratios {
+		ratios[i] = s[base][i].Seconds() / s[side][i].Seconds()
+	}
+	return median(ratios)
+}
+
+// ratios reports ratio for each base, by the name side/base and what follows.
+func (s samples) ratios(b *testing.B, side, what string, bases ...string) {
+	for _, base := range bases {
+		b.ReportMetric(s.ratio(side, base), side+"/"+base+what)
+	}
+}
+
+func median[T time.Duration | float64](list []T) T {
+	sorted := slices.Sorted(slices.Values(list))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

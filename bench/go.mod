@@ -2,10 +2,7 @@ module github.com/wasmhost/wasmhost/bench
 
 go 1.26.0
 
-require (
-	github.com/vmihailenco/msgpack/v5 v5.4.1
-	github.com/wasmhost/wasmhost v0.0.0
-)
+require github.com/wasmhost/wasmhost v0.0.0
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -42,6 +39,7 @@ require (
 	github.com/tidwall/match v1.2.0 // indirect
 	github.com/tidwall/pretty v1.2.1 // indirect
 	github.com/tidwall/sjson v1.2.5 // indirect
+	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

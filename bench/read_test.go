@@ -1,43 +1,21 @@
 package bench
 
 import (
-	"database/sql"
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite"
 )
 
-func readRows(db *sql.DB, query string, args ...any) ([][]any, error) {
-	rows, err := db.Query(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	if len(names) != columns {
-		return nil, errColumns
-	}
-	var page [][]any
-	for rows.Next() {
-		row, err := scan(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, row)
-	}
-	return page, rows.Err()
-}
-
-// BenchmarkRead brings all rows of a table into a guest's memory, untouched and
-// with three of their columns decoded, beside native Go that reads them with
-// database/sql and encodes them as msgpack, as a worker in a process of its
-// own would get them.
+// BenchmarkRead brings all rows of a table into guests, as batches that are left
+// as they are (read), with every field looked at (touch), and with three of the
+// 17 columns asked for by name (names). Native Go beside it does the first with
+// the product's own store, and the second with database/sql.
 func BenchmarkRead(b *testing.B) {
 	const rows = 100_000
 	dir := b.TempDir()
@@ -45,34 +23,112 @@ func BenchmarkRead(b *testing.B) {
 	newArchive(b, filepath.Join(dir, "archive.db"))
 	s := newServer(b, dir)
 	defer s.stop()
-	var read, decode, native time.Duration
-	for b.Loop() {
-		read += time.Duration(s.run(b, "bench", "read", `{}`).WallMS * 1e6)
-		decode += time.Duration(s.run(b, "bench", "decode", `{}`).WallMS * 1e6)
-		start := time.Now()
-		db := open(b, filepath.Join(dir, "primary.db"))
-		n := 0
-		page, err := readRows(db, "SELECT * FROM chat_messages ORDER BY timestamp, id LIMIT 1000")
-		for err == nil && len(page) > 0 {
-			if _, err = msgpack.Marshal(page); err != nil {
-				break
-			}
-			n += len(page)
-			last := page[len(page)-1]
-			page, err = readRows(db, "SELECT * FROM chat_messages WHERE (timestamp, id) > (?, ?) ORDER BY timestamp, id LIMIT 1000", last[11], last[0])
-		}
-		db.Close()
-		if err != nil || n != rows {
-			b.Fatal(fmt.Errorf("read %d rows: %w", n, err))
-		}
-		native += time.Since(start)
+	took, cpus := samples{}, samples{}
+	side := func(name string, do func() time.Duration) {
+		before := cpu(b)
+		took.add(name, do())
+		cpus.add(name, cpu(b)-before)
 	}
-	n := float64(b.N) * rows
+	guest := func(worker, kind string) (out outcome) {
+		side(worker+"-"+kind, func() time.Duration {
+			out = s.run(b, worker, kind, `{}`)
+			return wall(out)
+		})
+		return out
+	}
+	for b.Loop() {
+		var sum int64
+		side("store", func() time.Duration { return storeRead(b, dir) })
+		side("sql", func() (took time.Duration) {
+			sum, took = sqlTouch(b, dir)
+			return took
+		})
+		want := fmt.Sprintf(`{"rows":%d,"sum":%d}`, rows, sum)
+		for _, worker := range []string{"go", "c"} {
+			guest(worker, "read")
+			if out := guest(worker, "touch"); string(out.Result) != want {
+				b.Fatalf("the guest %s returned %s, want %s", worker, out.Result, want)
+			}
+		}
+		guest("go", "names")
+	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(n/read.Seconds(), "into-guest-rows/s")
-	b.ReportMetric(n/decode.Seconds(), "decoded-rows/s")
-	b.ReportMetric(n/native.Seconds(), "native-rows/s")
-	b.ReportMetric(native.Seconds()/read.Seconds(), "into-guest/native")
+	took.rate(b, rows, "store", "c-read", "go-read", "sql", "c-touch", "go-touch", "go-names")
+	for what, s := range map[string]samples{"": took, "-cpu": cpus} {
+		s.ratios(b, "c-read", what, "store")
+		s.ratios(b, "go-read", what, "store")
+		s.ratios(b, "c-touch", what, "sql")
+		s.ratios(b, "go-touch", what, "sql")
+	}
+}
+
+// storeRead reads all rows as batches, as the guests get them.
+func storeRead(tb testing.TB, dir string) time.Duration {
+	store := openStore(tb, dir, "primary")
+	defer store.Close()
+	ctx, cancel := context.WithCancel(context.Background()) // as a task has
+	defer cancel()
+	start := time.Now()
+	buf := make([]byte, 512<<10)
+	cursor, err := store.Open(ctx, &abi.Query{Collection: "chat_messages"}, data.Everything())
+	for n := 1; err == nil && n > 0; {
+		n, err = cursor.Next(ctx, buf)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+func openStore(tb testing.TB, dir, name string) *sqlite.Store {
+	tb.Helper()
+	store, err := sqlite.Open(context.Background(), sqlite.Config{Path: filepath.Join(dir, name+".db")})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return store
+}
+
+// sqlTouch is touch of the guests as one would write it with database/sql: it
+// adds up the numbers, and of text the length and the last byte.
+func sqlTouch(tb testing.TB, dir string) (sum int64, took time.Duration) {
+	db := open(tb, filepath.Join(dir, "primary.db"))
+	defer db.Close()
+	if err := db.Ping(); err != nil {
+		tb.Fatal(err)
+	}
+	start := time.Now()
+	rows, err := db.Query("SELECT * FROM chat_messages")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close()
+	row, into := make([]any, columns), make([]any, columns)
+	for i := range row {
+		into[i] = &row[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			tb.Fatal(err)
+		}
+		for _, v := range row {
+			switch v := v.(type) {
+			case nil:
+			case float64:
+				sum += int64(v)
+			case string:
+				if len(v) > 0 {
+					sum += int64(len(v)) + int64(v[len(v)-1])
+				}
+			default:
+				tb.Fatalf("a field of type %T", v)
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return sum, time.Since(start)
 }
 
 // BenchmarkHostCall is what a guest pays for crossing to the host and back:
@@ -84,12 +140,12 @@ func BenchmarkHostCall(b *testing.B) {
 	s := newServer(b, dir)
 	defer s.stop()
 	const calls, commands = 1_000_000, 100_000
-	var call, command time.Duration
+	took := samples{}
 	for b.Loop() {
-		call += time.Duration(s.run(b, "bench", "calls", fmt.Sprintf(`{"n":%d}`, calls)).WallMS * 1e6)
-		command += time.Duration(s.run(b, "bench", "commands", fmt.Sprintf(`{"n":%d}`, commands)).WallMS * 1e6)
+		took.add("call", wall(s.run(b, "go", "calls", fmt.Sprintf(`{"n":%d}`, calls))))
+		took.add("command", wall(s.run(b, "go", "commands", fmt.Sprintf(`{"n":%d}`, commands))))
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(call.Nanoseconds())/float64(b.N)/calls, "ns/call")
-	b.ReportMetric(float64(command.Nanoseconds())/float64(b.N)/commands, "ns/command")
+	b.ReportMetric(float64(median(took["call"]).Nanoseconds())/calls, "ns/call")
+	b.ReportMetric(float64(median(took["command"]).Nanoseconds())/commands, "ns/command")
 }

@@ -6,12 +6,15 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
 
+var eventPart = regexp.MustCompile(`^[a-z0-9_./-]{1,64}$`)
+
 // check finds what no single value shows: handles without a file or with the
-// same one, and roles and grants on handles that do not exist.
+// same one, roles and grants on handles that do not exist, and sockets that meet.
 func (c *Config) check(sources map[string]string) Problems {
 	var problems Problems
 	report := func(key, format string, args ...any) {
@@ -45,6 +48,27 @@ func (c *Config) check(sources map[string]string) Problems {
 		}
 	}
 
+	for _, name := range slices.Sorted(maps.Keys(c.Data.Queries)) {
+		query := c.Data.Queries[name]
+		key := "data.queries." + name
+		if query.SQL == "" {
+			report(key+".sql", "is missing; set it to a SELECT")
+		}
+		if query.Handle == "" {
+			report(key+".handle", "is missing; %s", known)
+		} else if !slices.Contains(handles, query.Handle) {
+			report(key+".handle", "is %q, which is no handle; %s", query.Handle, known)
+		}
+	}
+
+	for _, name := range handles {
+		for _, collection := range c.Data.Handles[name].Events {
+			if !eventPart.MatchString(collection) {
+				report("data.handles."+name+".events", "%q cannot be a part of an event's name, which has lower-case letters, digits and any of _ . / -", collection)
+			}
+		}
+	}
+
 	if o := c.Orchestrator; o.Socket == "" {
 		for _, key := range []struct {
 			name string
@@ -68,9 +92,19 @@ func (c *Config) check(sources map[string]string) Problems {
 	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
 		worker := c.Workers[name]
 		prefix := "workers." + name + "."
+		for _, pattern := range worker.On {
+			if _, err := path.Match(pattern, ""); err != nil {
+				report(prefix+"on", "%q is no pattern: %v", pattern, err)
+			}
+		}
 		for _, role := range slices.Sorted(maps.Keys(worker.Handles)) {
 			if handle := worker.Handles[role]; !slices.Contains(handles, handle) {
 				report(prefix+"handles."+role, "is %q, which is no handle; %s", handle, known)
+			}
+		}
+		for _, query := range worker.Grants.Queries {
+			if _, ok := c.Data.Queries[query]; !ok {
+				report(prefix+"grants.queries", "has %q, which is no key of data.queries", query)
 			}
 		}
 		for _, handle := range slices.Sorted(maps.Keys(worker.Grants.Data)) {
@@ -82,14 +116,40 @@ func (c *Config) check(sources map[string]string) Problems {
 			if !c.Data.Handles[handle].ReadOnly {
 				continue
 			}
-			for _, verb := range worker.Grants.Data[handle] {
+			for _, verb := range worker.Grants.Data[handle].grants() {
 				if verb != "read" {
 					report(key, "grants %s, but data.handles.%s is read_only; allowed: read", verb, handle)
 				}
 			}
 		}
 	}
+	c.checkSockets(report)
 	return problems
+}
+
+// checkSockets finds two sockets on one path, and a group that could not connect.
+func (c *Config) checkSockets(report func(key, format string, args ...any)) {
+	taken := map[string]string{}
+	check := func(prefix, path, mode, group string) {
+		if group != "" && mode == "0600" {
+			report(prefix+"socket_group", "has no effect with socket_mode 0600; allowed with 0660")
+		}
+		if path == "" {
+			return
+		}
+		if abs, err := filepath.Abs(path); err == nil {
+			path = abs
+		}
+		if other, twice := taken[path]; twice {
+			report(prefix+"socket", "is the same path as %s; allowed: a path for each socket", other)
+		}
+		taken[path] = prefix + "socket"
+	}
+	check("command.", c.Command.Socket, c.Command.SocketMode, c.Command.SocketGroup)
+	for _, name := range slices.Sorted(maps.Keys(c.Workers)) {
+		w := c.Workers[name]
+		check("workers."+name+".", w.Socket, w.SocketMode, w.SocketGroup)
+	}
 }
 
 // sameFile says whether two paths lead to one file, now or once it exists.

@@ -22,6 +22,8 @@ type Config struct {
 	// Orchestrator is a program that has commands of its own.
 	Orchestrator Orchestrator `koanf:"orchestrator"`
 
+	Command Command `koanf:"command"`
+
 	// Workers holds what is set and granted per worker, by the worker's name.
 	// A worker that is not listed runs with the defaults and without grants.
 	Workers map[string]Worker `koanf:"workers"`
@@ -32,6 +34,9 @@ type Config struct {
 	Settings map[string]any `koanf:"settings"`
 
 	entries []Entry
+	values  map[string]any // merged, by dotted key, nothing masked
+	opts    Options        // what it was loaded from
+	file    string         // that was looked for
 }
 
 // Log says what the host logs to its standard error.
@@ -44,9 +49,30 @@ type Log struct {
 
 // Data is what workers can reach on the fast path.
 type Data struct {
+	// Adapter is daemon, for one store of each database that all tasks share,
+	// or direct, for connections of its own for each task that runs. Default
+	// daemon.
+	Adapter string `koanf:"adapter"`
 	// Handles are the databases, by the name that workers and grants use.
 	Handles map[string]Handle `koanf:"handles"`
+	// Queries are statements that workers can be granted, by name.
+	Queries map[string]Query `koanf:"queries"`
 }
+
+// Query is a SELECT of the operator's that a worker runs by name.
+type Query struct {
+	// Handle is the database it reads. It must be set.
+	Handle string `koanf:"handle"`
+	// SQL is one statement that only reads, with parameters such as :room. It
+	// must be set.
+	SQL string `koanf:"sql"`
+}
+
+// The adapters.
+const (
+	Daemon = "daemon"
+	Direct = "direct"
+)
 
 // Handle is one SQLite database.
 type Handle struct {
@@ -60,6 +86,9 @@ type Handle struct {
 	BusyTimeout time.Duration `koanf:"busy_timeout"`
 	// Readers is the number of connections for reading, 1 to 64. Default 4.
 	Readers int `koanf:"readers"`
+	// Events are the collections whose changes by workers are told as events,
+	// data:COLLECTION:created, updated and deleted. Default none.
+	Events []string `koanf:"events"`
 }
 
 // Engine is how modules are compiled.
@@ -133,11 +162,25 @@ type Delivery struct {
 	Attempts int `koanf:"attempts"`
 }
 
+// Command is how programs of the same machine call commands.
+type Command struct {
+	// Socket is a Unix socket on which whoever can connect may call every
+	// command, as newline-delimited JSON, 96 bytes at most. Default: none.
+	Socket string `koanf:"socket"`
+	// SocketMode is 0600, 0660 or 0666. Default 0600.
+	SocketMode string `koanf:"socket_mode"`
+	// SocketGroup owns the socket: a name or a number. Default: the process's.
+	SocketGroup string `koanf:"socket_group"`
+}
+
 // Worker is what one worker may use.
 type Worker struct {
 	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
 	// Default 1.
 	Concurrency int `koanf:"concurrency"`
+	// Calls is how many calls of the commands that the worker provides run at a
+	// time, beside its tasks, 1 to 256. Default 4.
+	Calls int `koanf:"calls"`
 	// MemoryMB is the most memory of one sandbox in MiB, 4 to 4096. Default 64.
 	MemoryMB int `koanf:"memory_mb"`
 	// Isolation is task, for a clean sandbox for every task, or worker, for
@@ -155,8 +198,23 @@ type Worker struct {
 	MaxAttempts int `koanf:"max_attempts"`
 	// Handles maps the worker's roles to handles: source = "primary".
 	Handles map[string]string `koanf:"handles"`
-	Grants  Grants            `koanf:"grants"`
-	Limits  Limits            `koanf:"limits"`
+	// On are names of events, or patterns such as data:documents:*. Each such
+	// event that others emit becomes a task of the worker, with the event's name
+	// as its kind and the event's data as its payload.
+	On     []string `koanf:"on"`
+	Grants Grants   `koanf:"grants"`
+	Limits Limits   `koanf:"limits"`
+
+	// Socket is a Unix socket on which whoever can connect may give the worker
+	// tasks, as newline-delimited JSON, 96 bytes at most. Default: none.
+	Socket string `koanf:"socket"`
+	// SocketMode is 0600, 0660 or 0666. Default 0600.
+	SocketMode string `koanf:"socket_mode"`
+	// SocketGroup owns the socket: a name or a number. Default: the process's.
+	SocketGroup string `koanf:"socket_group"`
+	// SocketShutdown lets clients make the socket take no more tasks until the
+	// host starts again. Default false.
+	SocketShutdown bool `koanf:"socket_shutdown"`
 }
 
 // Limits bound what one task of a worker can make the host hold or do. Reaching
@@ -187,6 +245,9 @@ type Limits struct {
 	// TransferBytes is the most bytes to and from the guest, rows, commands
 	// and all, 0 to 1e15. 0 is no limit. Default 0.
 	TransferBytes int64 `koanf:"transfer_bytes"`
+	// Rows is the most rows read and written together, 0 to 1e15. 0 is no
+	// limit. Default 0.
+	Rows int64 `koanf:"rows"`
 	// LogLines is the most lines of log, printed ones included, 1 to 1e6; more
 	// are dropped. Default 1000.
 	LogLines int `koanf:"log_lines"`
@@ -194,18 +255,24 @@ type Limits struct {
 
 // Grants is what a worker may do. What is not granted is refused.
 type Grants struct {
-	// Data maps a handle to the verbs read, insert, update and delete.
-	Data map[string][]string `koanf:"data"`
+	// Data maps a handle to what may be done on it, in one of the two forms
+	// that [Grant] has.
+	Data map[string]Grant `koanf:"data"`
+	// Queries are names of data.queries.
+	Queries []string `koanf:"queries"`
 	// Commands are names, or patterns such as events/*.
 	Commands []string `koanf:"commands"`
 	// Config are keys below Settings, or patterns such as archive.*.
 	Config []string `koanf:"config"`
+	// Provides are the commands that the worker answers, for others and for
+	// itself: embedding/query.
+	Provides []string `koanf:"provides"`
 }
 
 // DefaultWorker returns what a worker that is not configured runs with: the
 // default of every key, and no grants.
 func DefaultWorker() Worker {
-	return Worker{Concurrency: 1, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25,
+	return Worker{Concurrency: 1, Calls: 4, MemoryMB: 64, Isolation: "task", Deadline: 10 * time.Minute, MaxAttempts: 25, SocketMode: "0600",
 		Limits: Limits{
 			OpenCursors: 16, RequestBytes: 16 << 20, ResponseBytes: 64 << 20, ResultBytes: 1 << 20,
 			Commands: 1_000_000, Events: 100_000, Tasks: 1000, NestedCalls: 8, LogLines: 1000,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
 )
 
 // write puts a file into a new folder and returns its path.
@@ -27,6 +29,9 @@ workers_dir = "/srv/workers"
 [log]
 level = "debug"
 format = "json"
+
+[data]
+adapter = "direct"
 
 [data.handles.primary]
 path = "primary.db"
@@ -59,6 +64,10 @@ concurrency = 2
 memory_mb = 32
 isolation = "worker"
 limits = { commands = 7 }
+socket = "/tmp/jtag-archive-worker.sock"
+socket_mode = "0660"
+socket_group = "staff"
+socket_shutdown = true
 deadline = "90s"
 max_attempts = 3
 handles = { source = "primary", dest = "archive" }
@@ -66,12 +75,27 @@ handles = { source = "primary", dest = "archive" }
 [workers.archive.grants]
 commands = ["events/emit", "config/get"]
 config = ["archive.*"]
+queries = ["recent"]
 
 [workers.archive.grants.data]
 primary = ["read", "delete"]
-archive = ["read"]
+
+[workers.archive.grants.data.archive.chat_messages]
+read = ["id", "content"]
+delete = false
+where = [["room_id", "in", ["general", 7]], ["deleted", "is_null"]]
+
+[workers.archive.grants.data.archive."odd.name"]
+read = true
+
+[data.queries.recent]
+handle = "archive"
+sql = "SELECT id FROM chat_messages WHERE at > :since"
 
 [workers.idle]
+
+[command]
+socket = "wasmhost.sock"
 
 [settings.archive]
 batchSize = 1000
@@ -96,10 +120,10 @@ func TestLoadFile(t *testing.T) {
 		StateDir:   filepath.Join(dir, "state"),
 		WorkersDir: "/srv/workers",
 		Log:        Log{Level: "debug", Format: "json"},
-		Data: Data{Handles: map[string]Handle{
+		Data: Data{Adapter: Direct, Handles: map[string]Handle{
 			"primary": {Path: filepath.Join(dir, "primary.db"), BusyTimeout: 250 * time.Millisecond, Readers: 2},
 			"archive": {Path: "/data/archive.db", ReadOnly: true, BusyTimeout: 5 * time.Second, Readers: 4},
-		}},
+		}, Queries: map[string]Query{"recent": {Handle: "archive", SQL: "SELECT id FROM chat_messages WHERE at > :since"}}},
 		Engine: Engine{MaxModuleBytes: 1 << 20},
 		Queue:  Queue{Retention: 24 * time.Hour},
 		Orchestrator: Orchestrator{
@@ -109,16 +133,27 @@ func TestLoadFile(t *testing.T) {
 			SessionGet:     Question{Command: "session/get-user", Param: "targetSessionId", IfUnknown: "error"},
 			Events:         Delivery{Patterns: []string{"archive:*"}, Command: "events/emit", Attempts: 3},
 		},
+		Command: Command{Socket: filepath.Join(dir, "wasmhost.sock"), SocketMode: "0600"},
 		Workers: map[string]Worker{
 			"archive": {
-				Concurrency: 2, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
+				Concurrency: 2, Calls: 4, MemoryMB: 32, Isolation: "worker", Deadline: 90 * time.Second, MaxAttempts: 3,
 				Handles: map[string]string{"source": "primary", "dest": "archive"},
 				Grants: Grants{
-					Data:     map[string][]string{"primary": {"read", "delete"}, "archive": {"read"}},
+					Data: map[string]Grant{
+						"primary": {Verbs: []string{"read", "delete"}},
+						"archive": {Collections: map[string]Rights{"chat_messages": {
+							Read: Columns{Names: []string{"id", "content"}},
+							Where: []abi.Condition{
+								{Column: "room_id", Op: abi.In, Value: []any{"general", int64(7)}}, {Column: "deleted", Op: abi.IsNull},
+							},
+						}, "odd.name": {Read: Columns{All: true}}}},
+					},
+					Queries:  []string{"recent"},
 					Commands: []string{"events/emit", "config/get"},
 					Config:   []string{"archive.*"},
 				},
 				Limits: limits,
+				Socket: "/tmp/jtag-archive-worker.sock", SocketMode: "0660", SocketGroup: "staff", SocketShutdown: true,
 			},
 			"idle": idle,
 		},
@@ -127,7 +162,7 @@ func TestLoadFile(t *testing.T) {
 			"since": "2024-05-01T10:00:00Z", "day": "2024-05-01",
 		}},
 	}
-	got.entries = nil
+	got.entries, got.values, got.opts, got.file = nil, nil, Options{}, ""
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
@@ -142,6 +177,7 @@ func TestLoadWithoutAnything(t *testing.T) {
 	want := &Config{
 		StateDir: "wasmhost-state", WorkersDir: "workers",
 		Log:    Log{Level: "info", Format: "text"},
+		Data:   Data{Adapter: Daemon},
 		Engine: Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
 		Queue:  Queue{Retention: 168 * time.Hour},
 		Orchestrator: Orchestrator{
@@ -149,13 +185,14 @@ func TestLoadWithoutAnything(t *testing.T) {
 			ConfigGet: Question{Param: "key", IfUnknown: "error"}, SessionGet: Question{Param: "sessionId", IfUnknown: "error"},
 			Events: Delivery{Command: "events/emit", Attempts: 10},
 		},
+		Command: Command{SocketMode: "0600"},
 	}
 	for _, e := range got.Effective() {
 		if e.Source != "default" {
 			t.Errorf("%s came from %q, want the defaults", e.Key, e.Source)
 		}
 	}
-	got.entries = nil
+	got.entries, got.values, got.opts, got.file = nil, nil, Options{}, ""
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
@@ -212,6 +249,11 @@ func TestLayersOverrideKeyByKey(t *testing.T) {
 		"settings.archive.names":              {Value: []any{int64(1), "b", 2.5}, Source: "environment WASMHOST_SETTINGS__archive__names"},
 		"settings.archive.note":               {Value: "hello", Source: "environment WASMHOST_SETTINGS__archive__note"},
 	}
+	want["workers.archive.grants.data.archive"] = Entry{Source: "file " + name, Value: map[string]any{
+		"chat_messages": map[string]any{"read": []string{"id", "content"}, "where": []any{
+			[]any{"room_id", "in", []any{"general", int64(7)}}, []any{"deleted", "is_null"}}},
+		"odd.name": map[string]any{"read": true},
+	}}
 	previous := ""
 	for _, e := range cfg.Effective() {
 		if e.Key <= previous {
@@ -269,9 +311,9 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: command, data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
-			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, path, read_only, readers"}},
+			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, events, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
 		{name: "wrong type", toml: "[workers.a]\nconcurrency = \"2\"",
 			want: []string{`workers.a.concurrency: is "2"; allowed: a whole number from 1 to 256`}},
@@ -280,13 +322,45 @@ func TestProblems(t *testing.T) {
 			want: []string{`workers.a.deadline: is 30; allowed: a duration from 1ms to 24h, such as "30s"`}},
 		{name: "duration out of range", toml: "[workers.a]\ndeadline = \"25h\"", want: []string{`is "25h"; allowed: a duration from 1ms to 24h`}},
 		{name: "no boolean", toml: "[engine]\ncompile_cache = 1", want: []string{"engine.compile_cache: is 1; allowed: true or false"}},
+		{name: "no such adapter", toml: "[data]\nadapter = \"shared\"", want: []string{`data.adapter: is "shared"; allowed: one of daemon, direct`}},
 		{name: "not one of", toml: "[log]\nlevel = \"loud\"", want: []string{`log.level: is "loud"; allowed: one of debug, info, warn, error`}},
 		{name: "empty", toml: `state_dir = ""`, want: []string{`state_dir: is ""; allowed: a non-empty string`}},
 		{name: "table for a value", toml: "[state_dir]\nx = 1", want: []string{"state_dir: is a table; allowed: a non-empty string"}},
 		{name: "value for a table", toml: `log = "debug"`, want: []string{`log: is a table and cannot be set to "debug"`}},
 		{name: "bad name", toml: "[workers.Archive]", want: []string{`workers.Archive: "Archive" cannot be a name; allowed: up to 64 lower-case`}},
 		{name: "unknown verb", toml: handles + "[workers.a.grants.data]\nprimary = [\"read\", \"drop\"]",
-			want: []string{`workers.a.grants.data.primary: is ["read", "drop"]; allowed: a list of read, insert, update, delete`}},
+			want: []string{`workers.a.grants.data.primary: is ["read", "drop"]; allowed: a list of delete, insert, read, update, or a table for each collection`}},
+		{name: "grant that is a number", toml: handles + "[workers.a.grants.data]\nprimary = 1", want: []string{"workers.a.grants.data.primary: is 1; allowed"}},
+		{name: "grant without a collection", toml: handles + "[workers.a.grants.data.primary]", want: []string{"workers.a.grants.data.primary: names no collection"}},
+		{name: "collection without a grant", toml: handles + "[workers.a.grants.data.primary.t]\nread = false",
+			want: []string{"workers.a.grants.data.primary.t: grants nothing; set one of delete, insert, read, update"}},
+		{name: "collection that is a list", toml: handles + "[workers.a.grants.data.primary]\nt = [\"read\"]",
+			want: []string{`workers.a.grants.data.primary.t: is ["read"]; allowed: a table with`}},
+		{name: "unknown verb of a collection", toml: handles + "[workers.a.grants.data.primary.t]\nraed = true",
+			want: []string{"workers.a.grants.data.primary.t.raed: unknown key (did you mean read?); allowed here: delete, insert, read, update, where"}},
+		{name: "columns that are a text", toml: handles + "[workers.a.grants.data.primary.t]\nread = \"id\"",
+			want: []string{`workers.a.grants.data.primary.t.read: is "id"; allowed: true for all columns, or a list of columns`}},
+		{name: "no columns", toml: handles + "[workers.a.grants.data.primary.t]\nread = []", want: []string{"t.read: is []; allowed"}},
+		{name: "deleting columns", toml: handles + "[workers.a.grants.data.primary.t]\ndelete = [\"id\"]", want: []string{`t.delete: is ["id"]; allowed: true or false`}},
+		{name: "one condition without a list", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [\"a\", \"=\", 1]",
+			want: []string{`t.where: has the condition "a"; allowed: [column, operator, value]`}},
+		{name: "no conditions", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = []", want: []string{"t.where: is []; allowed"}},
+		{name: "condition with an unknown operator", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [[\"a\", \"==\", 1]]",
+			want: []string{`t.where: has the condition ["a", "==", 1]; allowed`}},
+		{name: "condition without a value", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [[\"a\", \"=\"]]", want: []string{"t.where: has"}},
+		{name: "condition with a date", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [[\"a\", \"=\", 2024-01-01]]", want: []string{"t.where: has"}},
+		{name: "condition that is infinite", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [[\"a\", \"<\", inf]]", want: []string{"t.where: has"}},
+		{name: "condition with a NUL", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [[\"a\", \"<\", \"\\u0000\"]]", want: []string{"t.where: has"}},
+		{name: "condition in nothing", toml: handles + "[workers.a.grants.data.primary.t]\nread = true\nwhere = [[\"a\", \"in\", []]]", want: []string{"t.where: has"}},
+		{name: "grant to write a collection of a read-only handle", toml: handles + "[workers.a.grants.data.archive.t]\nread = true\nupdate = [\"x\"]",
+			want: []string{"workers.a.grants.data.archive: grants update, but data.handles.archive is read_only"}},
+		{name: "grant by collection in the environment", env: []string{"WASMHOST_WORKERS__A__GRANTS__DATA__PRIMARY__T=read"},
+			want: []string{"workers.a.grants.data.primary.t: unknown key: workers.a.grants.data.primary is a value"}},
+		{name: "grant of an unknown query", toml: "[workers.a.grants]\nqueries = [\"q\"]", want: []string{`workers.a.grants.queries: has "q", which is no key of data.queries`}},
+		{name: "query without anything", toml: handles + "[data.queries.q]",
+			want: []string{"data.queries.q.sql: is missing; set it to a SELECT", "data.queries.q.handle: is missing; configured handles: archive, primary"}},
+		{name: "query on an unknown handle", toml: handles + "[data.queries.q]\nsql = \"SELECT 1\"\nhandle = \"primry\"",
+			want: []string{`data.queries.q.handle: is "primry", which is no handle`}},
 		{name: "grant on an unknown handle", toml: handles + "[workers.a.grants.data]\nprimry = [\"read\"]",
 			want: []string{`workers.a.grants.data.primry: grants on "primry", which is no handle; configured handles: archive, primary`}},
 		{name: "grant to write on a read-only handle", toml: handles + "[workers.a.grants.data]\narchive = [\"read\", \"insert\"]",
@@ -304,6 +378,14 @@ func TestProblems(t *testing.T) {
 			want: []string{`orchestrator.events.patterns: has the malformed pattern "a["`}},
 		{name: "neither error nor builtin", toml: "[orchestrator]\nsocket = \"s\"\nconfig_get.if_unknown = \"ignore\"",
 			want: []string{`orchestrator.config_get.if_unknown: is "ignore"; allowed: one of error, builtin`}},
+		{name: "socket path too long", toml: "[command]\nsocket = \"/" + strings.Repeat("s", 96) + "\"",
+			want: []string{"97 bytes; allowed: a path of at most 96 bytes, which is what a socket's may have"}},
+		{name: "socket path is long enough", toml: "[command]\nsocket = \"/" + strings.Repeat("s", 95) + "\"\nx = 1", want: []string{"command.x: unknown key"}},
+		{name: "socket mode", toml: "[workers.a]\nsocket_mode = \"0777\"", want: []string{`workers.a.socket_mode: is "0777"; allowed: one of 0600, 0660, 0666`}},
+		{name: "socket group that cannot connect", toml: "[workers.a]\nsocket_group = \"staff\"",
+			want: []string{"workers.a.socket_group: has no effect with socket_mode 0600; allowed with 0660"}},
+		{name: "two sockets on one path", toml: "[command]\nsocket = \"x.sock\"\n[workers.a]\nsocket = \"./x.sock\"",
+			want: []string{"workers.a.socket: is the same path as command.socket"}},
 		{name: "dotted setting", toml: "[settings]\n\"a.b\" = 1", want: []string{`"a.b" cannot be a key`}},
 		{name: "infinite setting", toml: "[settings]\na = inf", want: []string{"settings.a: is +Inf; allowed below settings"}},
 		{name: "settings is a value", toml: `settings = 5`, want: []string{"settings: is a table and cannot be set to 5"}},
@@ -438,7 +520,7 @@ func TestSchemaMatchesConfig(t *testing.T) {
 		case n.leaf != nil:
 			want := map[kind]reflect.Type{
 				kindString: reflect.TypeFor[string](), kindBool: reflect.TypeFor[bool](),
-				kindDuration: reflect.TypeFor[time.Duration](), kindList: reflect.TypeFor[[]string](),
+				kindDuration: reflect.TypeFor[time.Duration](), kindList: reflect.TypeFor[[]string](), kindGrant: reflect.TypeFor[Grant](),
 			}[n.leaf.kind]
 			if n.leaf.kind == kindInt && (typ.Kind() == reflect.Int || typ.Kind() == reflect.Int64) {
 				want = typ

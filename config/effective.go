@@ -67,6 +67,8 @@ func mask(key string, value any, inside bool) (any, bool) {
 	switch v := value.(type) {
 	case time.Duration:
 		return shortDuration(v), false
+	case Grant:
+		return v.plain(), false
 	case string:
 		if inside {
 			return Mask, true

@@ -37,6 +37,8 @@ func (l *layer) problem(path []string, source, format string, args ...any) {
 // add checks a value and everything below it.
 func (l *layer) add(n *node, path []string, value any, source string) {
 	switch {
+	case n.leaf != nil && n.leaf.kind == kindGrant:
+		l.addGrant(path, value, source)
 	case n.leaf != nil:
 		l.addLeaf(n.leaf, path, value, source)
 	case n.free:
@@ -132,6 +134,10 @@ func (l *layer) addLeaf(spec *leaf, path []string, value any, source string) {
 		}
 		if l.dir != "" && !filepath.IsAbs(p) {
 			p = filepath.Join(l.dir, p)
+		}
+		if spec.most > 0 && len(p) > spec.most {
+			l.problem(path, source, "is %s, %d bytes; allowed: %s", show(p), len(p), spec.allowed())
+			return
 		}
 		parsed = p
 	}

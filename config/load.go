@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,6 +83,8 @@ func Load(opts Options) (*Config, error) {
 		return nil, fmt.Errorf("reading the merged configuration: %w", err)
 	}
 	cfg.entries = entries(tree, sources)
+	cfg.values = tree.All()
+	cfg.opts, cfg.file = Options{File: opts.File, Env: slices.Clone(opts.Env), Flags: maps.Clone(opts.Flags)}, name
 	if problems := cfg.check(sources); len(problems) > 0 {
 		return nil, problems
 	}

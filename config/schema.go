@@ -24,6 +24,7 @@ const (
 	kindInt
 	kindDuration
 	kindList
+	kindGrant
 )
 
 // leaf describes one value.
@@ -33,6 +34,7 @@ type leaf struct {
 	min, max int64    // of a kindInt, and of a kindDuration in nanoseconds
 	oneOf    []string // of a kindString and of the parts of a kindList
 	path     bool     // relative to where it was written
+	most     int      // bytes of a path; 0 for no limit
 	name     bool     // of the same form as the names in tables
 	address  bool     // host:port
 }
@@ -59,6 +61,8 @@ func (l *leaf) allowed() string {
 		return "an address, host:port, such as \"127.0.0.1:9464\""
 	case l.name:
 		return "a name: " + nameForm
+	case l.most > 0:
+		return fmt.Sprintf("a path of at most %d bytes, which is what a socket's may have", l.most)
 	}
 	return "a non-empty string"
 }
@@ -75,6 +79,15 @@ func text(def string, oneOf ...string) *node {
 }
 
 func pathTo(def any) *node { return &node{leaf: &leaf{kind: kindString, def: def, path: true}} }
+
+// maxSocketPath is socket.MaxPath of package host/command/socket.
+const maxSocketPath = 96
+
+func socket() *node {
+	return &node{leaf: &leaf{kind: kindString, path: true, most: maxSocketPath}}
+}
+
+func socketMode() *node { return text("0600", "0600", "0660", "0666") }
 
 func address() *node { return &node{leaf: &leaf{kind: kindString, address: true}} }
 
@@ -102,11 +115,17 @@ func schema() *node {
 			"format": text("text", "text", "json"),
 		}),
 		"data": table(map[string]*node{
+			"adapter": text(Daemon, Daemon, Direct),
 			"handles": named(table(map[string]*node{
 				"path":         pathTo(nil),
 				"read_only":    flag(false),
 				"busy_timeout": duration(5*time.Second, 0, 10*time.Minute),
 				"readers":      number(4, 1, 64),
+				"events":       list(),
+			})),
+			"queries": named(table(map[string]*node{
+				"handle": {leaf: &leaf{kind: kindString, name: true}},
+				"sql":    {leaf: &leaf{kind: kindString}},
 			})),
 		}),
 		"engine": table(map[string]*node{
@@ -133,18 +152,27 @@ func schema() *node {
 		"web": table(map[string]*node{
 			"listen": address(),
 		}),
+		"command": table(map[string]*node{
+			"socket":       socket(),
+			"socket_mode":  socketMode(),
+			"socket_group": {leaf: &leaf{kind: kindString}},
+		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
+			"calls":        number(int64(worker.Calls), 1, 256),
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
 			"isolation":    text(worker.Isolation, "task", "worker"),
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
 			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
+			"on":           list(),
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
-				"data":     named(list("read", "insert", "update", "delete")),
+				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),
+				"queries":  list(),
 				"commands": list(),
 				"config":   list(),
+				"provides": list(),
 			}),
 			"limits": table(map[string]*node{
 				"open_cursors":   number(int64(worker.Limits.OpenCursors), 1, 1000),
@@ -156,8 +184,13 @@ func schema() *node {
 				"tasks":          number(int64(worker.Limits.Tasks), 1, 1e6),
 				"nested_calls":   number(int64(worker.Limits.NestedCalls), 1, 64),
 				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
+				"rows":           number(worker.Limits.Rows, 0, 1e15),
 				"log_lines":      number(int64(worker.Limits.LogLines), 1, 1e6),
 			}),
+			"socket":          socket(),
+			"socket_mode":     socketMode(),
+			"socket_group":    {leaf: &leaf{kind: kindString}},
+			"socket_shutdown": flag(worker.SocketShutdown),
 		})),
 		"settings": {free: true},
 	})

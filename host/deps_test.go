@@ -29,16 +29,17 @@ var uses = map[string][]string{
 	"config":   {"abi"},
 
 	"host": {"abi", "abi/wire", "config",
-		"host/command", "host/command/orchestrator", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
+		"host/command", "host/command/orchestrator", "host/command/socket", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
 	"host/command":                   {"abi", "abi/wire"},
 	"host/command/orchestrator":      {"abi", "abi/wire", "host/command"},
+	"host/command/socket":            {"abi", "abi/wire", "host/command"},
 	"host/data":                      {"abi", "abi/wire"},
 	"host/data/datatest":             {"abi", "abi/wire", "host/data"},
 	"host/data/sqlite":               {"abi", "abi/wire", "host/data", "host/data/sqlite/internal/lite"},
 	"host/data/sqlite/internal/lite": {},
 	"host/engine":                    {"abi", "abi/wire", "host/engine/rewrite"},
 	"host/engine/rewrite":            {"abi"},
-	"host/metrics":                   {},
+	"host/metrics":                   {"abi"},
 	"host/queue":                     {"abi", "abi/wire"},
 	"host/web":                       {"abi"},
 	"host/worker":                    {"abi", "abi/wire"},
@@ -49,18 +50,25 @@ var uses = map[string][]string{
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
-	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/command/socket", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/crash": {},
 	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch"},
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
 
 // testUses lists what the tests of a package may import on top of that.
 var testUses = map[string][]string{
-	"abi":              {"abi/wire"},
-	"guests/archive":   {"sdk/sdktest"},
-	"sdk":              {"sdk/sdktest"},
-	"host/data":        {"host/data/datatest"},
+	"abi":            {"abi/wire"},
+	"guests/archive": {"sdk/sdktest"},
+	"sdk":            {"sdk/sdktest"},
+	"host/data":      {"host/data/datatest"},
+
+	// A worker must come to the same on the host that authors test with. What
+	// runs here is not linked into the host.
+	"host":             {"sdk", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
+
+	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
 }
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler

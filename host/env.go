@@ -7,18 +7,20 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
-	"github.com/wasmhost/wasmhost/host/queue"
 )
 
-// env is everything that one run of one task can reach.
+// env is everything that one job can reach.
 type env struct {
-	delivery queue.Delivery
+	progress func(done, total int64)
 	data     *data.Access
 	router   *command.Router
+	events   *command.Events
+	told     map[string]config.Handle // whose changes become events
 	caller   command.Caller
 	log      *slog.Logger
 
@@ -39,22 +41,24 @@ func (e *env) OpenRows(ctx context.Context, q *abi.Query) (engine.Rows, error) {
 
 func (e *env) WriteRows(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
 	defer e.timeSQL(time.Now())
-	results, err := e.data.Write(ctx, ms, rows)
+	results, err := e.data.Write(data.WithCaller(ctx, e.caller.Worker), ms, rows)
 	if err == nil {
 		e.bytesWritten += int64(len(rows))
 	}
 	for _, r := range results {
 		e.rowsWritten += r.Applied
 	}
+	e.tellChanges(ctx, ms, results)
 	return results, err
 }
 
 func (e *env) Command(ctx context.Context, r *abi.Request) ([]byte, error) {
+	e.caller.Call++
 	return e.router.Execute(ctx, e.caller, r.Name, r.Params)
 }
 
 func (e *env) Progress(_ context.Context, done, total int64) error {
-	e.delivery.Progress(done, total)
+	e.progress(done, total)
 	return nil
 }
 
@@ -71,7 +75,7 @@ func (e *env) bill(u engine.Usage) metrics.Bill {
 	ms := metrics.Milliseconds
 	return metrics.Bill{
 		WallMS: ms(u.Wall), CPUMS: ms(u.CPU), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
-		RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten, BytesIn: u.BytesIn, BytesOut: u.BytesOut,
+		RowsRead: e.data.RowsRead(), RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten, BytesIn: u.BytesIn, BytesOut: u.BytesOut,
 		Fuel: u.Fuel, HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
 	}
 }

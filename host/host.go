@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
-	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/data/sqlite"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
@@ -29,19 +31,20 @@ const webLimit = time.Second
 
 // Host serves the workers of one folder.
 type Host struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	unlock  func() error // of the state folder
-	state   *State
-	engine  *engine.Engine
-	handles *data.Handles
-	router  *command.Router
-	outside outside
-	metrics *metrics.Metrics
-	infos   []worker.Info
-	modules map[string]*engine.Module
-	web     *web.Server // nil unless it is configured, and while Run does not run
-	ready   chan struct{}
+	cfg       *config.Config                // that it was started with
+	live      atomic.Pointer[config.Config] // see now
+	log       *slog.Logger
+	unlock    func() error // of the state folder
+	state     *State
+	engine    *engine.Engine
+	databases *databases
+	router    *command.Router
+	outside   outside
+	infos     []worker.Info
+	metrics   *metrics.Metrics
+	modules   map[string]*engine.Module
+	web       *web.Server // nil unless it is configured, and while Run does not run
+	ready     chan struct{}
 }
 
 // New opens all that the host needs and compiles the workers. It fails when
@@ -51,6 +54,7 @@ type Host struct {
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
 	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h.live.Store(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -66,8 +70,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 		return nil, err
 	}
 	h.router = command.NewRouter(log)
+	h.router.Observe(h.metrics.Called)
 	if err := h.outside.register(h.router, cfg.Orchestrator, command.Builtins{
-		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{cfg}, Tasks: h.state,
+		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{h}, Tasks: h.state,
 	}); err != nil {
 		return nil, fmt.Errorf("registering commands: %w", err)
 	}
@@ -78,16 +83,17 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.engine, err = engine.New(ctx, ec); err != nil {
 		return nil, err
 	}
-	h.handles = openHandles(ctx, cfg.Data, log)
+	h.databases = newDatabases(ctx, cfg.Data, log)
+	h.metrics.Watch(h.databases.figures)
 	return h, h.loadWorkers(ctx)
 }
 
 // settings is the configuration as config/get sees it.
-type settings struct{ cfg *config.Config }
+type settings struct{ host *Host }
 
 // Lookup implements [command.Config].
 func (s settings) Lookup(_ context.Context, key string) (any, bool, error) {
-	value, found := s.cfg.Setting(key)
+	value, found := s.host.now().Setting(key)
 	return value, found, nil
 }
 
@@ -98,7 +104,10 @@ func (h *Host) State() *State { return h.state }
 // refused ones with a reason.
 func (h *Host) Workers() []worker.Info { return h.infos }
 
-// Ready is closed when Run has begun to take tasks.
+// DataStats returns what the stores of each handle hold and have written.
+func (h *Host) DataStats() map[string]sqlite.Stats { return h.databases.stats() }
+
+// Ready is closed when Run has begun to take tasks and every socket is there.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
 
 // loadWorkers compiles what is in the folder. Only ctx ends it early.
@@ -120,6 +129,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 			default:
 				info.State = worker.Ready
 				h.modules[e.Name] = module
+				h.provide(e.Name, module)
 				sandboxes := "snapshot"
 				if ok, why := module.Snapshot(); !ok {
 					sandboxes = "each started anew: " + why
@@ -139,7 +149,7 @@ func (h *Host) loadWorkers(ctx context.Context) error {
 func (h *Host) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
 	cfg := h.cfg.Worker(file.Name)
 	mc := engine.ModuleConfig{
-		Sandboxes: cfg.Concurrency,
+		Sandboxes: cfg.Concurrency + cfg.Calls,
 		Isolation: engine.Isolation(cfg.Isolation),
 		Limits:    limitsOf(cfg),
 	}
@@ -185,7 +195,12 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 		h.log.Info("serving metrics", "url", "http://"+h.web.Addr()+"/metrics")
 	}
-	err := h.serve(ctx, workers)
+	t := newTally()
+	open, err := h.openSockets(ctx, t)
+	if err == nil {
+		err = h.serve(ctx, workers, t.of(h.runTask))
+		err = errors.Join(err, open.stop(ctx))
+	}
 	if h.web != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), webLimit)
 		defer cancel()
@@ -197,11 +212,23 @@ func (h *Host) Run(ctx context.Context) error {
 }
 
 // serve runs the queue until ctx ends, and delivers what it tells meanwhile.
-func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig) error {
+func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig, run queue.RunFunc) error {
 	defer h.outside.deliver(ctx)()
-	if err := h.state.Queue.Start(ctx, workers, h.runTask); err != nil {
+	if err := h.beginTriggers(ctx); err != nil {
+		return err
+	}
+	if err := h.state.Queue.Start(ctx, workers, run); err != nil {
+		// What was cut off need not say so: a commit only says that its
+		// transaction is over.
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("starting the queue: %w", err)
 	}
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { h.reload(ctx) })
+	background.Go(func() { h.triggers(ctx) })
 	close(h.ready)
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
@@ -221,58 +248,6 @@ func (h *Host) WebAddr() string {
 	return h.web.Addr()
 }
 
-// runTask is one attempt at a task: a sandbox, the guest's work, its bill.
-func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, error) {
-	module, ok := h.modules[d.Worker]
-	if !ok {
-		return nil, abi.Errorf(abi.UnknownWorker, "no worker is named %q", d.Worker)
-	}
-	payload, err := payloadToWire(d.Payload)
-	if err != nil {
-		return nil, err
-	}
-	cfg := h.cfg.Worker(d.Worker)
-	e := &env{
-		delivery: d,
-		data:     h.handles.Access(cfg.Grants.Data),
-		router:   h.router,
-		caller: command.Caller{Worker: d.Worker, Task: d.ID, Grants: command.Grants{
-			Commands: cfg.Grants.Commands, Config: cfg.Grants.Config,
-		}, Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks})},
-		log: h.log.With("worker", d.Worker, "task", d.ID),
-	}
-	task := &abi.Task{
-		ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt,
-		DeadlineMS: d.Deadline.UnixMilli(), Handles: cfg.Handles,
-	}
-	var result []byte
-	var usage engine.Usage
-	err = module.With(ctx, func(s *engine.Sandbox) (err error) {
-		result, usage, err = s.Run(ctx, task, e)
-		return err
-	})
-	bill := e.bill(usage)
-	h.metrics.Ended(d.Worker, abi.CodeOf(err).String(), &bill)
-	if b, berr := json.Marshal(bill); berr == nil {
-		d.Bill(b)
-	}
-	var later *engine.LaterError
-	switch {
-	case errors.As(err, &later):
-		e.log.Info("task asks to be run later", "after", later.After, "reason", later.Message)
-		return nil, &queue.LaterError{After: later.After, Err: errors.New(later.Message)}
-	case err != nil:
-		e.log.Warn("task failed", "attempt", d.Attempt, "error", err)
-		return nil, err
-	}
-	out, err := resultToJSON(result)
-	if err != nil {
-		return nil, err
-	}
-	e.log.Info("task completed", "attempt", d.Attempt, "took", usage.Wall.Round(time.Millisecond))
-	return out, nil
-}
-
 // Close frees what New opened. Run must have returned.
 func (h *Host) Close() error {
 	ctx := context.Background()
@@ -283,8 +258,8 @@ func (h *Host) Close() error {
 	if h.engine != nil {
 		errs = append(errs, h.engine.Close(ctx))
 	}
-	if h.handles != nil {
-		errs = append(errs, h.handles.Close())
+	if h.databases != nil {
+		errs = append(errs, h.databases.Close())
 	}
 	h.outside.close()
 	if h.state != nil {

@@ -30,6 +30,7 @@ import (
 
 var (
 	archiveWasm string // the archive worker, built by TestMain
+	historyWasm string // the worker of testdata/history
 	compiled    string // a compile cache that knows it
 )
 
@@ -40,17 +41,20 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		archiveWasm = filepath.Join(dir, "archive.wasm")
-		build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", archiveWasm, "../guests/archive")
-		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the archive worker: %v\n%s", err, out)
-			return 1
+		archiveWasm, historyWasm = filepath.Join(dir, "archive.wasm"), filepath.Join(dir, "history.wasm")
+		for wasm, source := range map[string]string{archiveWasm: "../guests/archive", historyWasm: "./testdata/history/guest"} {
+			build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", wasm, source)
+			build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "building %s: %v\n%s", source, err, out)
+				return 1
+			}
 		}
 		// Compiling takes seconds under the race detector: once is enough.
 		w := &world{dir: filepath.Join(dir, "world")}
 		w.must(os.MkdirAll(filepath.Join(w.dir, "workers"), 0o755))
 		w.must(os.Link(archiveWasm, filepath.Join(w.dir, "workers", "archive.wasm")))
+		w.must(os.Link(historyWasm, filepath.Join(w.dir, "workers", "history.wasm")))
 		h, err := host.New(context.Background(), w.config(), slog.New(slog.DiscardHandler))
 		w.must(err)
 		w.must(h.Close())
@@ -62,8 +66,10 @@ func TestMain(m *testing.M) {
 // world is a folder with a host's configuration, workers and databases.
 type world struct {
 	testing.TB
-	dir  string
-	toml string
+	dir     string
+	toml    string
+	adapter string // of the databases
+	timeout string // when they are locked
 }
 
 const grants = `
@@ -79,7 +85,7 @@ batchSize = 200
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{TB: t, dir: t.TempDir(), toml: grants}
+	w := &world{TB: t, dir: t.TempDir(), toml: grants, adapter: "daemon", timeout: "100ms"}
 	w.must(os.Mkdir(w.path("workers"), 0o755))
 	w.must(os.Link(archiveWasm, w.path("workers/archive.wasm")))
 	w.must(os.CopyFS(w.path("state/compiled"), os.DirFS(compiled)))
@@ -104,8 +110,9 @@ func (w *world) must(err error) {
 func (w *world) config() *config.Config {
 	file := filepath.Join(w.dir, "wasmhost.toml")
 	text := "state_dir = 'state'\nworkers_dir = 'workers'\n" +
-		"[data.handles.primary]\npath = 'primary.db'\nbusy_timeout = '100ms'\n" +
-		"[data.handles.archive]\npath = 'archive.db'\nbusy_timeout = '100ms'\n" + w.toml
+		fmt.Sprintf("[data]\nadapter = '%s'\n", w.adapter) +
+		fmt.Sprintf("[data.handles.primary]\npath = 'primary.db'\nbusy_timeout = '%s'\n", w.timeout) +
+		fmt.Sprintf("[data.handles.archive]\npath = 'archive.db'\nbusy_timeout = '%s'\n", w.timeout) + w.toml
 	if w.toml == "" {
 		text = "state_dir = 'state'\nworkers_dir = 'workers'\n"
 	}
@@ -249,7 +256,7 @@ func TestArchiveEndToEnd(t *testing.T) {
 	}
 	var b metrics.Bill
 	w.must(json.Unmarshal(task.Bill, &b))
-	if b.BytesIn < b.BytesWritten || b.BytesOut < b.BytesRead || b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
+	if b.BytesIn < b.BytesWritten || b.BytesOut < b.BytesRead || b.RowsRead < 2400 || b.RowsWritten != 2400 || b.BytesRead == 0 || b.BytesWritten == 0 || b.Commands == 0 || b.PeakMemoryBytes == 0 || b.Fuel == 0 ||
 		b.WallMS <= 0 || b.GuestMS <= 0 || b.SQLMS <= 0 || b.GuestMS+b.SQLMS+b.HostMS > b.WallMS*1.01+1 {
 		t.Errorf("bill = %+v", b)
 	}
@@ -389,19 +396,65 @@ func TestOneFileUnderTwoHandles(t *testing.T) {
 	}
 }
 
-func TestFuelLimitOfAWorker(t *testing.T) {
+// A worker with a grant on the rows of one version moves those, and never
+// learns of the others or of the column that it was not granted.
+func TestGrantByCollection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.toml = strings.Replace(grants, `data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }`, `
+[workers.archive.grants.data.primary.chat_messages]
+read = ["id", "timestamp", "version", "content"]
+delete = true
+where = [["version", "in", [1, 3]]]
+[workers.archive.grants.data.archive.chat_messages]
+read = true
+insert = true
+`, 1)
+	primary, archive := w.open("primary.db"), w.open("archive.db")
+	w.fill(primary, 40)
+	w.exec(primary, "UPDATE chat_messages SET version = CAST(substr(id, -1) AS INTEGER)")
+	var there, theirs int
+	w.must(primary.QueryRow("SELECT count(*), count(*) FILTER (WHERE version IN (1, 3)) FROM chat_messages").Scan(&there, &theirs))
+	h, _ := w.start()
+	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+	if task.State != queue.Completed || theirs == 0 || theirs == there || task.Done != int64(theirs) {
+		t.Fatalf("of %d rows, %d of them granted: %+v", there, theirs, task)
+	}
+	var left, outside, moved, complete int
+	w.must(primary.QueryRow("SELECT count(*), count(*) FILTER (WHERE version NOT IN (1, 3)) FROM chat_messages").Scan(&left, &outside))
+	w.must(archive.QueryRow("SELECT count(*), count(extra) FROM chat_messages WHERE version IN (1, 3)").Scan(&moved, &complete))
+	if left != there-theirs || outside != left || moved != theirs || complete != 0 {
+		t.Errorf("%d rows are left, %d of others; %d were moved, %d with the hidden column", left, outside, moved, complete)
+	}
+}
+
+func TestLimitsOfAWorker(t *testing.T) {
+	t.Parallel()
+	for key, line := range map[string]string{"fuel": "fuel = 500000", "limit: rows": "limits = { rows = 4000 }"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\n"+line, 1)
+			primary := w.open("primary.db")
+			w.fill(primary, 5000)
+			h, _ := w.start()
+			task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
+			if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, key) {
+				t.Errorf("the task is %s: %+v", task.State, task.Errors)
+			}
+		})
+	}
+}
+
+// What a failed attempt took is on record all the same, and in the event of its
+// end.
+func TestBillOfAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.toml = strings.Replace(grants, "max_attempts = 1", "max_attempts = 1\nfuel = 500000", 1)
-	primary := w.open("primary.db")
-	w.fill(primary, 5000)
+	w.fill(w.open("primary.db"), 5000)
 	h, _ := w.start()
 	task := w.wait(h, w.submit(h, `{"collection":"chat_messages","keep":0}`))
-	if task.State != queue.Dead || task.Errors[0].Code != abi.LimitExceeded || !strings.Contains(task.Errors[0].Message, "fuel") {
-		t.Errorf("the task is %s: %+v", task.State, task.Errors)
-	}
-
-	// What it took is on record all the same, and in the event of its end.
 	var bill metrics.Bill
 	w.must(json.Unmarshal(task.Bill, &bill))
 	if bill.Fuel <= 500_000 || bill.WallMS <= 0 || bill.HostCalls == 0 || bill.PeakMemoryBytes == 0 {
@@ -475,8 +528,10 @@ func TestMetricsAreServed(t *testing.T) {
 	w.must(errors.Join(err, res.Body.Close()))
 	for _, want := range []string{
 		`wasmhost_task_attempts_total{code="ok",worker="archive"} 1`,
-		`wasmhost_task_rows_written_total{worker="archive"} 400`,
+		`wasmhost_worker_rows_written_total{worker="archive"} 400`,
 		`wasmhost_task_seconds_count{worker="archive"} 1`,
+		`wasmhost_database_commits_total{handle="archive"} 1`,
+		`wasmhost_database_connections{handle="primary"} 2`,
 	} {
 		if !strings.Contains(string(body), want+"\n") {
 			t.Errorf("no line %s in\n%s", want, body)

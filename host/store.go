@@ -14,27 +14,89 @@ import (
 	"github.com/wasmhost/wasmhost/host/data/sqlite"
 )
 
-// openHandles opens the databases of all handles. One that cannot be opened is
-// logged and tried again at each use: a missing or damaged file is no reason
-// to refuse the work on all the others.
-func openHandles(ctx context.Context, cfg config.Data, log *slog.Logger) *data.Handles {
-	stores := make(map[string]data.Store, len(cfg.Handles))
+// directCacheKiB is the page cache of a store that one task uses, of which there
+// may be many.
+const directCacheKiB = 8 << 10
+
+// newStores returns the stores of all handles, not opened yet. One that cannot
+// be opened is logged and tried again at each use: a missing or damaged file is
+// no reason to refuse the work on all the others.
+func newStores(cfg config.Data, files map[string]*file, log *slog.Logger) map[string]*lazyStore {
+	stores := make(map[string]*lazyStore, len(cfg.Handles))
 	for name, h := range cfg.Handles {
 		s := &lazyStore{
 			log: log.With("handle", name, "path", h.Path),
-			open: func(ctx context.Context) (data.Store, error) {
+			open: func(ctx context.Context) (*sqlite.Store, error) {
 				if err := alone(cfg.Handles, name); err != nil {
 					return nil, err
 				}
-				return sqlite.Open(ctx, sqlite.Config{
-					Path: h.Path, ReadOnly: h.ReadOnly, BusyTimeout: h.BusyTimeout, Readers: h.Readers,
-				})
+				c := sqlite.Config{Path: h.Path, ReadOnly: h.ReadOnly, BusyTimeout: h.BusyTimeout, Readers: h.Readers}
+				if cfg.Adapter == config.Direct {
+					c.CacheKiB = directCacheKiB
+				}
+				return files[name].open(ctx, c)
 			},
 		}
-		_, _ = s.get(ctx) // it logs what is wrong
 		stores[name] = s
 	}
-	return data.NewHandles(stores)
+	return stores
+}
+
+func handlesOf(cfg config.Data, stores map[string]*lazyStore) *data.Handles {
+	all := make(map[string]data.Store, len(stores))
+	for name, s := range stores {
+		all[name] = s
+	}
+	return data.NewHandles(all, queriesOf(cfg))
+}
+
+// file is what the stores of one handle share: the knowledge of each other.
+type file struct {
+	mu     sync.Mutex
+	stores []*sqlite.Store
+	gone   sqlite.Stats // of stores that are closed
+}
+
+func newFiles(cfg config.Data) map[string]*file {
+	files := make(map[string]*file, len(cfg.Handles))
+	for name := range cfg.Handles {
+		files[name] = new(file)
+	}
+	return files
+}
+
+// open opens one more store, unless the file was replaced and would be damaged.
+func (f *file) open(ctx context.Context, c sqlite.Config) (*sqlite.Store, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.stores {
+		if err := s.Leftover(); err != nil {
+			return nil, err
+		}
+	}
+	f.stores = slices.DeleteFunc(f.stores, func(s *sqlite.Store) bool {
+		moved := s.Moved()
+		if moved {
+			f.gone = f.gone.Add(s.Stats())
+		}
+		return moved
+	})
+	s, err := sqlite.Open(ctx, c)
+	if err == nil {
+		f.stores = append(f.stores, s)
+	}
+	return s, err
+}
+
+// stats sums up the figures of the stores.
+func (f *file) stats() sqlite.Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sum := f.gone
+	for _, s := range f.stores {
+		sum = sum.Add(s.Stats())
+	}
+	return sum
 }
 
 // alone refuses a handle whose file another handle can write, whatever the two
@@ -56,23 +118,31 @@ func alone(handles map[string]config.Handle, name string) error {
 	return nil
 }
 
-// lazyStore is a store that is opened when it is first needed.
+// lazyStore is a store that is opened when it is first needed, and anew when its
+// file was replaced.
 type lazyStore struct {
 	log  *slog.Logger
-	open func(context.Context) (data.Store, error)
+	open func(context.Context) (*sqlite.Store, error)
 
 	mu     sync.Mutex
-	store  data.Store // nil until open succeeded
+	store  *sqlite.Store // nil until open succeeded
 	closed bool
 }
 
 var _ data.Store = (*lazyStore)(nil)
 
-func (s *lazyStore) get(ctx context.Context) (data.Store, error) {
+func (s *lazyStore) get(ctx context.Context) (*sqlite.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, abi.Errorf(abi.Unavailable, "the database is closed")
+	}
+	if s.store != nil && s.store.Moved() {
+		s.log.Warn("the database file was replaced; the new one is opened")
+		if err := s.store.Close(); err != nil {
+			s.log.Warn("closing the database file that was replaced", "error", err)
+		}
+		s.store = nil
 	}
 	if s.store == nil {
 		store, err := s.open(ctx)
@@ -91,21 +161,46 @@ func (s *lazyStore) get(ctx context.Context) (data.Store, error) {
 }
 
 // Open implements [data.Store].
-func (s *lazyStore) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
-	store, err := s.get(ctx)
-	if err != nil {
-		return nil, err
+func (s *lazyStore) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
+	for {
+		store, err := s.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := store.Open(ctx, q, scope)
+		if err == nil || !store.Moved() || ctx.Err() != nil {
+			return c, err
+		}
 	}
-	return store.Open(ctx, q)
 }
 
-// Write implements [data.Store].
-func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
-	store, err := s.get(ctx)
-	if err != nil {
-		return nil, err
+// Select implements [data.Store].
+func (s *lazyStore) Select(ctx context.Context, sql string, params map[string]any, scope *data.Scope) (data.Cursor, error) {
+	for {
+		store, err := s.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := store.Select(ctx, sql, params, scope)
+		if err == nil || !store.Moved() || ctx.Err() != nil {
+			return c, err
+		}
 	}
-	return store.Write(ctx, ms, rows)
+}
+
+// Write implements [data.Store]. A batch that was lost with the file it was
+// written to goes to the new one.
+func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
+	for {
+		store, err := s.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		results, err := store.Write(ctx, ms, rows, scope)
+		if err == nil || !store.Moved() || ctx.Err() != nil {
+			return results, err
+		}
+	}
 }
 
 // Close implements [data.Store].

@@ -172,6 +172,13 @@ func (c *Commands) SetSession(id string, data map[string]any, ttl time.Duration)
 	return err
 }
 
+// DeleteSession forgets a session that the worker set. One that is not there is
+// no error.
+func (c *Commands) DeleteSession(id string) error {
+	_, err := c.Execute(abi.CommandDeleteSession, map[string]any{"sessionId": id})
+	return err
+}
+
 // Submission is a task to be submitted. Only Worker must be given.
 type Submission struct {
 	Worker    string

@@ -140,6 +140,14 @@ func TestSessions(t *testing.T) {
 			if _, found, err := c.GetSession("for ever"); !found || err != nil {
 				t.Errorf("got %v, %v for a session without data", found, err)
 			}
+			for range 2 {
+				if err := c.DeleteSession("for ever"); err != nil {
+					t.Errorf("deleting: %v", err)
+				}
+				if _, found, err := c.GetSession("for ever"); found || err != nil {
+					t.Errorf("got %v, %v for a deleted session", found, err)
+				}
+			}
 			_, found, err4 := c.GetSession("")
 			if found {
 				t.Error("the default session has data")

@@ -1,8 +1,6 @@
 package sdk
 
 import (
-	"slices"
-
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
 )
@@ -95,6 +93,13 @@ func (d *Data) CountRows(q abi.Query) (int64, error) {
 	return n, nil
 }
 
+// Exists says whether a row matches q, which is like that of CountRows. It ends
+// at the first such row.
+func (d *Data) Exists(q abi.Query) (bool, error) {
+	v, err := d.aggregate(q, "exists", "")
+	return v == int64(1), err
+}
+
 // Min returns the column's smallest value that is not NULL among the rows that
 // match q; nil if there is none.
 func (d *Data) Min(q abi.Query, column string) (any, error) { return d.aggregate(q, "min", column) }
@@ -139,6 +144,65 @@ func (d *Data) Rows(q abi.Query) (*Rows, error) {
 	return rows, rows.batches.start(d.port, &q, nil)
 }
 
+// Query opens the rows of a query that the operator wrote, by its name and with
+// a value for each of its parameters: nil, bool, an integer, a float, string or
+// []byte.
+func (d *Data) Query(name string, params map[string]any) (*Rows, error) {
+	return d.Rows(abi.Query{Named: name, Params: params})
+}
+
+// Column is what is known about a column.
+type Column struct {
+	Collection string
+	View       bool // the collection cannot be written
+	Name       string
+	Type       string // as the schema declares it, may be empty
+	Affinity   string // integer, real, text, blob or numeric: what stored values tend to
+	Nullable   bool
+	Generated  bool // the database computes it, and it cannot be written
+	Key        int  // its place in the primary key, from 1, or 0
+
+	Read, Insert, Update bool // what the worker may do with it
+	Delete               bool // and with the collection's rows
+}
+
+// Describe returns the columns of a collection, or of all that the handle has
+// if it is empty, as far as they are granted.
+func (d *Data) Describe(handle, collection string) ([]Column, error) {
+	rows, err := d.Rows(abi.Query{Handle: handle, Collection: collection, Describe: true})
+	if err != nil {
+		return nil, err
+	}
+	var list []Column
+	for rows.Next() {
+		var c Column
+		var key int64
+		for name, field := range map[string]any{
+			"collection": &c.Collection, "view": &c.View, "column": &c.Name, "type": &c.Type, "affinity": &c.Affinity,
+			"nullable": &c.Nullable, "generated": &c.Generated, "key": &key,
+			"read": &c.Read, "insert": &c.Insert, "update": &c.Update, "delete": &c.Delete,
+		} {
+			var n int64
+			switch field := field.(type) {
+			case *string:
+				*field, err = rows.Row().Text(name)
+			case *int64:
+				*field, err = rows.Row().Int(name)
+			case *bool:
+				n, err = rows.Row().Int(name)
+				*field = n != 0
+			}
+			if err != nil {
+				_ = rows.Close() // this error is the one to tell
+				return nil, err
+			}
+		}
+		c.Key = int(key)
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
 // Lookup opens the rows of a collection that have the same key as the rows of
 // a batch, in the batch's order; those that do not exist are left out. The key
 // is the primary key unless columns are named, and the batch must have it.
@@ -155,7 +219,7 @@ func (d *Data) ListRows(q abi.Query) ([]Row, error) {
 	}
 	var list []Row
 	for rows.Next() {
-		list = append(list, Row{columns: rows.row.columns, raw: slices.Clone(rows.row.raw)})
+		list = append(list, rows.row.copy())
 	}
 	return list, rows.Err()
 }

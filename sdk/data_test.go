@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -136,6 +137,130 @@ func TestRowConversions(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestFields(t *testing.T) {
+	t.Parallel()
+	h := sdktest.New(t)
+	h.Table("primary", "v", []string{"id", "half", "text", "blob", "null"}).
+		Insert(1, 0.5, "seven", []byte("se\x00ven"), nil)
+	must(t, h, func(task *sdk.Task) error {
+		rows, err := task.Data.Rows(abi.Query{Handle: "primary", Collection: "v"})
+		if err != nil || !rows.Next() {
+			return errors.Join(err, errors.New("there is no row"))
+		}
+		row := rows.Row()
+		for i, want := range []struct {
+			kind  wire.Kind
+			value any
+		}{
+			{wire.KindInt, int64(1)}, {wire.KindFloat, 0.5}, {wire.KindString, "seven"}, {wire.KindBytes, []byte("se\x00ven")}, {wire.KindNil, nil},
+		} {
+			f := row.Field(i)
+			v, err := f.Value()
+			if f.Kind() != want.kind || f.IsNull() != (want.value == nil) || err != nil || !reflect.DeepEqual(v, want.value) {
+				t.Errorf("field %d: kind %d, got %#v, %v", i, f.Kind(), v, err)
+			}
+		}
+		if b, err := row.Field(2).Bytes(); string(b) != "seven" || cap(b) != len(b) || err != nil {
+			t.Errorf("got %q with capacity %d, %v", b, cap(b), err)
+		}
+		for _, i := range []int{-1, 5, math.MaxInt} {
+			f := row.Field(i)
+			if _, err := f.Bytes(); f.Kind() != wire.KindInvalid || f.IsNull() || err == nil || err.Error() != "is not there" {
+				t.Errorf("field %d: kind %d, error %v", i, f.Kind(), err)
+			}
+			if v, err := f.Value(); err == nil || err.Error() != "is not there" {
+				t.Errorf("field %d has the value %v, error %v", i, v, err)
+			}
+		}
+		return rows.Close()
+	})
+}
+
+// Columns may be asked for in any order and as often as one likes, and each row
+// in another way.
+func TestColumnsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	h := sdktest.New(t)
+	h.Table("primary", "v", []string{"id", "a", "b", "c"}).Insert(0, 1, 2, 3).Insert(4, 5, 6, 7)
+	must(t, h, func(task *sdk.Task) error {
+		rows, err := task.Data.Rows(abi.Query{Handle: "primary", Collection: "v", OrderBy: []abi.Order{{Column: "id"}}})
+		if err != nil {
+			return err
+		}
+		names := []string{"id", "a", "b", "c"}
+		for base := int64(0); rows.Next(); base += 4 {
+			for _, i := range slices.Repeat([]int{3, 0, 0, 1, 3, 2, 2, 1, 0, 2}, int(10-base)) {
+				if _, err := rows.Row().Int("other"); err == nil {
+					t.Error("there is a column that is not there")
+				}
+				if v, err := rows.Row().Int(names[i]); v != base+int64(i) || err != nil {
+					t.Errorf("column %q: got %d, %v, want %d", names[i], v, err, base+int64(i))
+				}
+			}
+		}
+		return rows.Err()
+	})
+}
+
+func TestExistsDescribeAndNamedQueries(t *testing.T) {
+	t.Parallel()
+	h := sdktest.New(t)
+	h.Table("primary", "notes", []string{"room", "id", "body"}, "id", "room").Insert("a", 1, "x")
+	h.Table("primary", "empty", []string{"id"})
+	var given map[string]any
+	h.Query("recent", func(params map[string]any) ([]string, [][]any, error) {
+		given = params
+		return []string{"id", "n"}, [][]any{{"a", 1}, {"b", nil}}, nil
+	})
+	must(t, h, func(task *sdk.Task) error {
+		for collection, want := range map[string]bool{"notes": true, "empty": false} {
+			if got, err := task.Data.Exists(abi.Query{Handle: "primary", Collection: collection}); err != nil || got != want {
+				t.Errorf("Exists in %s: %t, %v", collection, got, err)
+			}
+		}
+		column := func(collection, name string, key int) sdk.Column {
+			return sdk.Column{Collection: collection, Name: name, Affinity: "blob", Nullable: true, Key: key, Read: true, Insert: true, Update: true, Delete: true}
+		}
+		notes := []sdk.Column{column("notes", "room", 2), column("notes", "id", 1), column("notes", "body", 0)}
+		if got, err := task.Data.Describe("primary", "notes"); err != nil || !reflect.DeepEqual(got, notes) {
+			t.Errorf("Describe: %+v, %v", got, err)
+		}
+		if got, err := task.Data.Describe("primary", ""); err != nil || !reflect.DeepEqual(got, append([]sdk.Column{column("empty", "id", 1)}, notes...)) {
+			t.Errorf("Describe all: %+v, %v", got, err)
+		}
+		_, err := task.Data.Describe("primary", "nought")
+		if !errors.Is(err, abi.UnknownCollection) {
+			t.Errorf("Describe of what is not there: %v", err)
+		}
+
+		params := map[string]any{"room": "a", "most": int64(5), "since": nil}
+		rows, err := task.Data.Query("recent", params)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for ; rows.Next(); n++ {
+		}
+		if rows.Err() != nil || n != 2 || !reflect.DeepEqual(given, params) {
+			t.Errorf("%d rows, %v, for %v", n, rows.Err(), given)
+		}
+		for name, q := range map[string]abi.Query{
+			"a list":        {Named: "recent", Params: map[string]any{"room": []any{}}},
+			"with a limit":  {Named: "recent", Limit: 1},
+			"params alone":  {Handle: "primary", Collection: "notes", Params: map[string]any{"a": nil}},
+			"describe some": {Handle: "primary", Collection: "notes", Describe: true, Columns: []string{"id"}},
+		} {
+			if _, err := task.Data.Rows(q); !errors.Is(err, abi.InvalidArgument) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := task.Data.Query("other", nil); !errors.Is(err, abi.NotGranted) {
+			t.Errorf("a query that is not there: %v", err)
+		}
+		return nil
+	})
 }
 
 func TestListRowsStayValid(t *testing.T) {

@@ -25,8 +25,7 @@ type Rows struct {
 func (r *Rows) Next() bool {
 	for r.err == nil {
 		if r.batch.Next() {
-			r.row.raw = r.batch.Row()
-			r.row.starts = r.row.starts[:0]
+			r.row.raw, r.row.spans, r.row.asked = r.batch.Row(), r.batch.Spans(), 0
 			return true
 		}
 		if r.err = r.batch.Err(); r.err != nil {
@@ -68,7 +67,12 @@ type columns struct {
 type Row struct {
 	columns *columns
 	raw     []byte
-	starts  []uint32 // where the first columns begin in raw, as far as looked at
+	spans   []wire.Span // of the values in raw
+
+	// Most workers ask every row for the same columns in the same order, so
+	// finding one is mostly comparing its name with the one expected.
+	order []int // the columns asked for by name, as far as known
+	asked int   // how many of them this row was asked for
 }
 
 func (r *Row) use(names []string) {
@@ -79,7 +83,7 @@ func (r *Row) use(names []string) {
 	for i, name := range names {
 		c.index[name] = i
 	}
-	r.columns = c
+	r.columns, r.order = c, nil
 }
 
 // Columns returns the names of the row's columns, which the caller must not
@@ -89,116 +93,116 @@ func (r *Row) Columns() []string { return r.columns.names }
 // Raw returns the row as it came, for [Batch.Raw].
 func (r *Row) Raw() []byte { return r.raw }
 
+// Field returns the value of column i of [Row.Columns], from 0. It is faster than
+// to ask by name. A column that the row does not have is a Field of no kind.
+func (r *Row) Field(i int) Field {
+	if uint(i) >= uint(len(r.spans)) {
+		return Field{}
+	}
+	s := &r.spans[i]
+	return Field{raw: r.raw[s.Start:s.End:s.End], body: s.Body - s.Start}
+}
+
+// copy returns the row as one that stays valid.
+func (r *Row) copy() Row {
+	return Row{columns: r.columns, raw: slices.Clone(r.raw), spans: slices.Clone(r.spans)}
+}
+
+// find returns the place of a column.
+func (r *Row) find(column string) (int, bool) {
+	at := r.asked
+	r.asked++
+	if at < len(r.order) {
+		if i := r.order[at]; r.columns.names[i] == column {
+			return i, true
+		}
+	}
+	i, ok := r.columns.index[column]
+	switch {
+	case !ok:
+	case at < len(r.order):
+		r.order[at] = i
+	case len(r.order) < maxOrder:
+		r.order = append(r.order, i)
+	}
+	return i, ok
+}
+
+// maxOrder is how many columns asked for are known at most: a worker may ask a
+// row for as many as it likes.
+const maxOrder = 64
+
+// field is Field by name.
+func (r *Row) field(column string) (Field, error) {
+	i, ok := r.find(column)
+	if !ok {
+		return Field{}, abi.Errorf(abi.UnknownColumn, "the rows have no column %q", column)
+	}
+	return r.Field(i), nil
+}
+
+// about says which column an error is about.
+func about(column string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return abi.Errorf(abi.InvalidArgument, "column %q %w", column, err)
+}
+
 // IsNull says whether the column is NULL. A column that the row does not have
 // is not; asking for its value is an error.
 func (r *Row) IsNull(column string) bool {
-	v, err := r.at(column)
-	return err == nil && v.Kind() == wire.KindNil
+	f, err := r.field(column)
+	return err == nil && f.IsNull()
 }
 
 // Int returns a column that is an integer, or a float without a fraction.
 func (r *Row) Int(column string) (int64, error) {
-	v, err := r.at(column)
+	f, err := r.field(column)
 	if err != nil {
 		return 0, err
 	}
-	switch v.Kind() {
-	case wire.KindInt:
-		return v.Int()
-	case wire.KindFloat:
-		f, err := v.Float()
-		if err != nil {
-			return 0, err
-		}
-		if n, err := wholeNumber(f); err == nil {
-			return n, nil
-		}
-	}
-	return 0, mismatch(column, &v, errNoInt)
+	v, err := f.Int()
+	return v, about(column, err)
 }
 
 // Float returns a column that is a number.
 func (r *Row) Float(column string) (float64, error) {
-	v, err := r.at(column)
+	f, err := r.field(column)
 	if err != nil {
 		return 0, err
 	}
-	switch v.Kind() {
-	case wire.KindFloat:
-		return v.Float()
-	case wire.KindInt:
-		n, err := v.Int()
-		return float64(n), err
-	}
-	return 0, mismatch(column, &v, errNoNumber)
+	v, err := f.Float()
+	return v, about(column, err)
 }
 
 // Text returns a column that is text.
 func (r *Row) Text(column string) (string, error) {
-	v, err := r.at(column)
+	f, err := r.field(column)
 	if err != nil {
 		return "", err
 	}
-	if v.Kind() != wire.KindString {
-		return "", mismatch(column, &v, errNoText)
-	}
-	b, err := v.String()
-	return string(b), err
+	v, err := f.Text()
+	return v, about(column, err)
 }
 
 // Bytes returns a column that is a blob or text, without copying: the bytes
 // are valid as long as the row is.
 func (r *Row) Bytes(column string) ([]byte, error) {
-	v, err := r.at(column)
+	f, err := r.field(column)
 	if err != nil {
 		return nil, err
 	}
-	switch v.Kind() {
-	case wire.KindBytes:
-		return v.Bytes()
-	case wire.KindString:
-		return v.String()
-	}
-	return nil, mismatch(column, &v, errNoBytes)
+	v, err := f.Bytes()
+	return v, about(column, err)
 }
 
 // Value returns a column as nil, int64, float64, string or []byte, as a copy.
 func (r *Row) Value(column string) (any, error) {
-	v, err := r.at(column)
+	f, err := r.field(column)
 	if err != nil {
 		return nil, err
 	}
-	return v.Value()
-}
-
-// at returns a reader at the value of a column. The places of the columns
-// before it are kept, so that reading a row from left to right walks it once.
-func (r *Row) at(column string) (wire.Reader, error) {
-	i, ok := r.columns.index[column]
-	if !ok {
-		return wire.Reader{}, abi.Errorf(abi.UnknownColumn, "the rows have no column %q", column)
-	}
-	if len(r.starts) == 0 {
-		head := wire.NewReader(r.raw)
-		if _, err := head.Array(); err != nil {
-			return head, abi.Errorf(abi.Internal, "row: %w", err)
-		}
-		r.starts = append(r.starts, uint32(head.Offset()))
-	}
-	for len(r.starts) <= i {
-		last := r.starts[len(r.starts)-1]
-		v := wire.NewReader(r.raw[last:])
-		if err := v.Skip(); err != nil {
-			return v, abi.Errorf(abi.Internal, "row: column %q: %w", column, err)
-		}
-		r.starts = append(r.starts, last+uint32(v.Offset()))
-	}
-	return wire.NewReader(r.raw[r.starts[i]:]), nil
-}
-
-func mismatch(column string, v *wire.Reader, reason error) error {
-	if v.Kind() == wire.KindNil {
-		reason = errNull
-	}
-	return abi.Errorf(abi.InvalidArgument, "column %q %w", column, reason)
+	v, err := f.Value()
+	return v, about(column, err)
 }

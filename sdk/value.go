@@ -13,6 +13,7 @@ var (
 	errNoBool   = errors.New("is neither true nor false")
 	errNoBytes  = errors.New("is neither a blob nor text")
 	errNull     = errors.New("is NULL")
+	errNoColumn = errors.New("is not there")
 )
 
 func asString(v any) (string, error) {

@@ -14,6 +14,7 @@ type Batch struct {
 	Columns []string
 	r       Reader
 	row     []byte
+	spans   []Span
 	err     error
 	n       int64
 }
@@ -25,8 +26,11 @@ func OpenBatch(b []byte) (Batch, error) {
 	if len(b) == 0 {
 		return batch, nil
 	}
-	err := readStrings(&batch.r, &batch.Columns)
-	return batch, invalid("batch: column names", err)
+	if err := readStrings(&batch.r, &batch.Columns); err != nil {
+		return batch, invalid("batch: column names", err)
+	}
+	batch.spans = make([]Span, len(batch.Columns))
+	return batch, nil
 }
 
 // Next moves to the next row and says whether there is one.
@@ -35,32 +39,40 @@ func (b *Batch) Next() bool {
 		return false
 	}
 	start := b.r.off
+	row := b.r.b[start:]
 	n, err := b.r.Array()
-	if err == nil && n != len(b.Columns) {
-		b.err = abi.Errorf(abi.InvalidArgument, "batch: row %d has %d values for %d columns", b.n, n, len(b.Columns))
+	if err == nil && n != len(b.spans) {
+		b.err = abi.Errorf(abi.InvalidArgument, "batch: row %d has %d values for %d columns", b.n, n, len(b.spans))
 		return false
 	}
-	for range n {
-		if err != nil {
-			break
+	var end int
+	if err == nil {
+		if end = spans(row, b.r.off-start, b.spans); end == 0 {
+			err = b.r.refusal(n)
 		}
-		if k := b.r.Kind(); k == KindArray || k == KindMap {
-			err = ErrType // a column holds a scalar
-			break
-		}
-		err = b.r.Skip()
 	}
 	if err != nil {
 		b.err = abi.Errorf(abi.InvalidArgument, "batch: row %d: %w", b.n, err)
 		return false
 	}
-	b.row = b.r.b[start:b.r.off:b.r.off]
+	b.row = row[:end:end]
+	b.r.off = start + end
 	b.n++
 	return true
 }
 
 // Row returns the bytes of the current row, part of what the batch was opened on.
 func (b *Batch) Row() []byte { return b.row }
+
+// Spans returns where the values of the current row stand in it, one for each
+// column. They are overwritten by Next.
+func (b *Batch) Spans() []Span { return b.spans }
+
+// Value returns the bytes of a value of the current row.
+func (b *Batch) Value(column int) []byte {
+	s := b.spans[column]
+	return b.row[s.Start:s.End:s.End]
+}
 
 // Index returns the current row's place in the batch, from 0.
 func (b *Batch) Index() int64 { return b.n - 1 }

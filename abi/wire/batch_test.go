@@ -59,6 +59,44 @@ func TestBatchGivesEachRowsBytes(t *testing.T) {
 	}
 }
 
+// Every form of a scalar is found, and is refused when its last byte is missing.
+func TestBatchFindsValuesOfEveryForm(t *testing.T) {
+	t.Parallel()
+	body := func(n int) string { return strings.Repeat("x", n) }
+	for _, test := range []struct {
+		head string // in front of the body
+		body string
+		kind wire.Kind
+	}{
+		{"\x00", "", wire.KindInt}, {"\x7f", "", wire.KindInt}, {"\xe0", "", wire.KindInt}, {"\xff", "", wire.KindInt},
+		{"\xcc", body(1), wire.KindInt}, {"\xcd", body(2), wire.KindInt}, {"\xce", body(4), wire.KindInt}, {"\xcf", body(8), wire.KindInt},
+		{"\xd0", body(1), wire.KindInt}, {"\xd1", body(2), wire.KindInt}, {"\xd2", body(4), wire.KindInt}, {"\xd3", body(8), wire.KindInt},
+		{"\xca", body(4), wire.KindFloat}, {"\xcb", body(8), wire.KindFloat},
+		{"\xc0", "", wire.KindNil}, {"\xc2", "", wire.KindBool}, {"\xc3", "", wire.KindBool},
+		{"\xa0", "", wire.KindString}, {"\xbf", body(31), wire.KindString}, {"\xd9\xff", body(255), wire.KindString},
+		{"\xda\x01\x02", body(0x102), wire.KindString}, {"\xdb\x00\x01\x02\x03", body(0x10203), wire.KindString},
+		{"\xc4\xff", body(255), wire.KindBytes}, {"\xc5\x01\x02", body(0x102), wire.KindBytes}, {"\xc6\x00\x01\x02\x03", body(0x10203), wire.KindBytes},
+	} {
+		value := test.head + test.body
+		b := []byte("\x91\xa1c\x91" + value)
+		walk, err := wire.OpenBatch(b)
+		if err != nil || !walk.Next() {
+			t.Errorf("%x…: no row: %v, %v", test.head, err, walk.Err())
+			continue
+		}
+		want := wire.Span{Start: 1, Body: uint32(1 + len(test.head)), End: uint32(1 + len(value))}
+		if got := walk.Spans()[0]; got != want || string(walk.Value(0)) != value || wire.KindOf(value[0]) != test.kind {
+			t.Errorf("%x…: kind %d at %+v, want %d at %+v", test.head, wire.KindOf(value[0]), got, test.kind, want)
+		}
+		for cut := range min(len(value), 6) {
+			walk, err := wire.OpenBatch(b[:len(b)-1-cut])
+			if err != nil || walk.Next() || walk.Err() == nil {
+				t.Errorf("%x…, %d bytes short: errors %v, %v", test.head, 1+cut, err, walk.Err())
+			}
+		}
+	}
+}
+
 func TestBatchesWithoutRows(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string][]byte{"no bytes": nil, "no columns": {0x90}, "names only": batchOf(t, []string{"id"})} {

@@ -129,7 +129,9 @@ func FuzzReadQuery(f *testing.F) {
 			OrderBy: []abi.Order{{Column: "n", Descending: true}, {Column: "id"}}, Limit: 1000,
 			After: []any{int64(5), "k"}, Until: []any{int64(9), "z"}},
 		abi.Query{Aggregates: []abi.Aggregate{{Func: "count"}, {Func: "max", Column: "n"}}},
-		abi.Query{Lookup: chatBatch(1), Key: []string{"id"}})
+		abi.Query{Lookup: chatBatch(1), Key: []string{"id"}},
+		abi.Query{Handle: "primary", Describe: true}, abi.Query{Handle: "primary", Collection: "t", Describe: true},
+		abi.Query{Named: "rooms", Params: map[string]any{"a": int64(1), "": nil, "b": []byte{0}}})
 }
 
 func FuzzReadMutations(f *testing.F) {
@@ -147,8 +149,19 @@ func FuzzReadRequest(f *testing.F) {
 	fuzzShape(f, "request", abi.Request{Name: "events/emit", Params: []byte{0x81, 0xa1, 'a', 0xc3}}, abi.Request{Name: "ping"})
 }
 
+// scalars says whether n scalars come next.
+func scalars(r *wire.Reader, n int) bool {
+	for range n {
+		if k := r.Kind(); k == wire.KindArray || k == wire.KindMap || r.Skip() != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // FuzzBatch holds that a walk to the end without an error has given all bytes
-// behind the names, once each and in order.
+// behind the names, once each and in order, that it finds the values where a
+// Reader does, and that it refuses what a Reader refuses.
 func FuzzBatch(f *testing.F) {
 	seeds(f)
 	f.Add(batchOf(f, []string{"id", "n"}, []any{"a", nil}, []any{"b", 1.5}))
@@ -174,12 +187,31 @@ func FuzzBatch(f *testing.F) {
 			if err != nil || n != len(walk.Columns) {
 				t.Fatalf("row %d: %d values for %d columns, error %v", walk.Index(), n, len(walk.Columns), err)
 			}
-			for range n {
-				if k := row.Kind(); k == wire.KindArray || k == wire.KindMap {
+			for i := range n {
+				kind := row.Kind()
+				if kind == wire.KindArray || kind == wire.KindMap {
 					t.Fatalf("row %d holds a list or a map", walk.Index())
 				}
-				if err := row.Skip(); err != nil {
+				start := row.Offset()
+				raw, err := row.Raw()
+				if err != nil {
 					t.Fatal(err)
+				}
+				at := walk.Spans()[i]
+				if int(at.Start) != start || int(at.End) != row.Offset() || !bytes.Equal(walk.Value(i), raw) || wire.KindOf(raw[0]) != kind {
+					t.Fatalf("row %d, value %d: %x at %+v, want %x", walk.Index(), i, walk.Value(i), at, raw)
+				}
+				body, value := walk.Row()[at.Body:at.End], wire.NewReader(raw)
+				switch kind {
+				case wire.KindString:
+					raw, err = value.String()
+				case wire.KindBytes:
+					raw, err = value.Bytes()
+				default:
+					body = raw
+				}
+				if err != nil || !bytes.Equal(body, raw) {
+					t.Fatalf("row %d, value %d: %x inside, want %x, error %v", walk.Index(), i, body, raw, err)
 				}
 			}
 			if err := row.End(); err != nil {
@@ -188,6 +220,10 @@ func FuzzBatch(f *testing.F) {
 			rows = append(rows, walk.Row()...)
 		}
 		if err := walk.Err(); err != nil {
+			next := wire.NewReader(b[names.Offset()+len(rows):])
+			if n, err := next.Array(); err == nil && n == len(walk.Columns) && scalars(&next, n) {
+				t.Fatalf("row %d is refused with %v and is one", walk.Index()+1, walk.Err())
+			}
 			if abi.CodeOf(err) != abi.InvalidArgument {
 				t.Fatalf("ended with %v", err)
 			}

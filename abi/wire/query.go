@@ -11,7 +11,11 @@ import (
 //
 //	{handle, collection, columns: [name…], where: [[column, op, value]…],
 //	 order_by: [[column, "asc"|"desc"]…], limit, after: [value…], until: [value…],
-//	 aggregates: [[func, column]…], lookup: bin, key: [name…]}
+//	 aggregates: [[func, column]…], lookup: bin, key: [name…],
+//	 describe: bool, named: name, params: {name: value}}
+//
+// handle and collection are there even if they are empty, unless the query is
+// Named or there is nothing to say with Describe.
 //
 // It fails only for a value that cannot be sent, and then appends nothing.
 func (w *Writer) Query(q *abi.Query) error {
@@ -24,20 +28,27 @@ func (w *Writer) Query(q *abi.Query) error {
 }
 
 func (w *Writer) query(q *abi.Query) error {
-	n := 2
+	handle := q.Handle != "" || q.Named == ""
+	collection := q.Collection != "" || q.Named == "" && !q.Describe
+	n := 0
 	for _, given := range []bool{
+		handle, collection,
 		q.Columns != nil, q.Where != nil, q.OrderBy != nil, q.Limit != 0, q.After != nil, q.Until != nil,
-		q.Aggregates != nil, q.Lookup != nil, q.Key != nil,
+		q.Aggregates != nil, q.Lookup != nil, q.Key != nil, q.Describe, q.Named != "", q.Params != nil,
 	} {
 		if given {
 			n++
 		}
 	}
 	w.Map(n)
-	w.key("handle")
-	w.String(q.Handle)
-	w.key("collection")
-	w.String(q.Collection)
+	if handle {
+		w.key("handle")
+		w.String(q.Handle)
+	}
+	if collection {
+		w.key("collection")
+		w.String(q.Collection)
+	}
 	if q.Columns != nil {
 		w.key("columns")
 		w.strings(q.Columns)
@@ -99,6 +110,18 @@ func (w *Writer) query(q *abi.Query) error {
 	if q.Key != nil {
 		w.key("key")
 		w.strings(q.Key)
+	}
+	if q.Describe {
+		w.key("describe")
+		w.Bool(true)
+	}
+	if q.Named != "" {
+		w.key("named")
+		w.String(q.Named)
+	}
+	if q.Params != nil {
+		w.key("params")
+		return w.Value(q.Params)
 	}
 	return nil
 }
@@ -176,6 +199,22 @@ func ReadQuery(b []byte) (abi.Query, error) {
 			return true, err
 		case "key":
 			return true, readStrings(r, &q.Key)
+		case "describe":
+			var err error
+			q.Describe, err = r.Bool()
+			return true, err
+		case "named":
+			return true, readString(r, &q.Named)
+		case "params":
+			q.Params = map[string]any{}
+			return true, eachField(r, func(name string) error {
+				if _, twice := q.Params[name]; twice {
+					return abi.Errorf(abi.InvalidArgument, "query: parameter %q comes twice", clip(name))
+				}
+				var err error
+				q.Params[name], err = r.Value()
+				return err
+			})
 		}
 		return false, nil
 	})

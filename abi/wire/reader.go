@@ -72,33 +72,7 @@ func (r *Reader) Kind() Kind {
 	if r.off >= len(r.b) {
 		return KindInvalid
 	}
-	switch c := r.b[r.off]; {
-	case c < fixMap || c >= negFixInt:
-		return KindInt
-	case c < fixArray:
-		return KindMap
-	case c < fixStr:
-		return KindArray
-	case c < codeNil:
-		return KindString
-	case c == codeNil:
-		return KindNil
-	case c == codeFalse || c == codeTrue:
-		return KindBool
-	case c >= codeBin8 && c <= codeBin32:
-		return KindBytes
-	case c == codeFloat || c == codeDouble:
-		return KindFloat
-	case c >= codeUint8 && c <= codeInt64:
-		return KindInt
-	case c >= codeStr8 && c <= codeStr32:
-		return KindString
-	case c == codeArr16 || c == codeArr32:
-		return KindArray
-	case c == codeMap16 || c == codeMap32:
-		return KindMap
-	}
-	return KindInvalid
+	return kinds[r.b[r.off]]
 }
 
 // head reads a value's first byte and the big-endian number of size bytes

@@ -43,7 +43,7 @@ queue, reads and writes the databases it was granted, and can call the commands
 it was granted. Nothing else gets out of its sandbox.
 
 All commands but run and demo can be used beside a running host: they work on
-the host's own database in the state folder.
+the host's own database in the state folder. Only exec needs one, and talks to it.
 
 The configuration comes from wasmhost.toml (or --config, or WASMHOST_CONFIG),
 from environment variables such as WASMHOST_LOG__LEVEL, and from the flags
@@ -54,7 +54,7 @@ Exit codes:
     1   failed
     2   the command line or the configuration is wrong
     3   the task failed for good or was cancelled (submit --wait)
-    4   there is no such task or worker, or no host's state in the folder
+    4   there is no such task, worker or command, or no host's state in the folder
     5   the time that was given for waiting is over; the task goes on
   130   interrupted`
 
@@ -87,7 +87,7 @@ func (a *app) root() *cobra.Command {
 		must(root.MarkPersistentFlagDirname(flag))
 	}
 	must(root.MarkPersistentFlagFilename("config", "toml"))
-	root.AddCommand(a.runCommand(), a.submitCommand(), a.tasksCommand(), a.workersCommand(), a.eventsCommand(),
+	root.AddCommand(a.runCommand(), a.submitCommand(), a.tasksCommand(), a.workersCommand(), a.eventsCommand(), a.execCommand(),
 		a.configCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }

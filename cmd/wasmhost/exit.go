@@ -69,7 +69,7 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	switch abi.CodeOf(err) {
-	case abi.NotFound, abi.UnknownWorker:
+	case abi.NotFound, abi.UnknownWorker, abi.UnknownCommand:
 		return exitNotFound
 	case abi.InvalidArgument:
 		return exitUsage
@@ -103,6 +103,8 @@ func (a *app) next(code int, err error) string {
 		return "See: wasmhost --help, or --help after the command."
 	case errors.Is(err, abi.UnknownWorker):
 		return "See what is in the workers' folder with: wasmhost workers"
+	case errors.Is(err, abi.UnknownCommand):
+		return "See what there is with: wasmhost exec commands/list"
 	}
 	return ""
 }

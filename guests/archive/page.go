@@ -78,12 +78,8 @@ func (p *page) index(key string) error {
 	for walk.Next() {
 		p.rows++
 		p.last = walk.Row()
-		value, err := column(p.last, p.keyAt)
-		if err != nil {
-			return err
-		}
 		p.keys.Array(1)
-		p.keys.Raw(value)
+		p.keys.Raw(walk.Value(p.keyAt))
 	}
 	return walk.Err()
 }

@@ -65,7 +65,9 @@ func RegisterBuiltins(r *Router, b Builtins) error {
 		{abi.CommandGetConfig, getConfig(b.Config)},
 		{abi.CommandGetSession, getSession(b.ReadSessions)},
 		{abi.CommandSetSession, setSession(b.Sessions)},
+		{abi.CommandDeleteSession, deleteSession(b.Sessions)},
 		{abi.CommandSubmitTask, submitTask(b.Tasks)},
+		{abi.CommandListCommands, listCommands(r)},
 	} {
 		if err := r.Register(c.name, c.h); err != nil {
 			return err

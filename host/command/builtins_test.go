@@ -114,6 +114,19 @@ func TestSessions(t *testing.T) {
 	if got, want := get(a, nil), "map[data:map[user:all] found:true sessionId:"+ZeroSession+"]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	// A worker deletes its own, and then sees the host's again, which it cannot
+	// delete.
+	for _, want := range []bool{true, false} {
+		if got := mustExecute(t, w.router, a, "session/delete", object{"sessionId": "s"}); got["deleted"] != want {
+			t.Errorf("deleted: %v, want %t", got, want)
+		}
+		if got := get(a, object{"sessionId": "s"}); got != "map[data:map[user:host] found:true sessionId:s]" {
+			t.Errorf("worker a gets %s", got)
+		}
+	}
+	if got := get(b, object{"sessionId": "s"}); got != "map[data:map[user:bob] found:true sessionId:s]" {
+		t.Errorf("worker b gets %s", got)
+	}
 }
 
 func TestSessionsExpire(t *testing.T) {
@@ -239,6 +252,7 @@ func TestBadParams(t *testing.T) {
 		{"session/set", object{"sessionId": "s", "data": object{}, "ttl_ms": 0}, "ttl_ms: 0 is not from 1 to"},
 		{"session/set", object{"sessionId": "s", "data": object{}, "ttl_ms": int64(math.MaxInt64)}, "ttl_ms: 9223372036854775807 is not from 1 to"},
 		{"session/set", object{"sessionId": "s", "data": object{}, "ttl_ms": "5"}, "ttl_ms: an integer is needed, not a string"},
+		{"session/delete", object{}, "sessionId: is required"},
 		{"tasks/submit", object{}, "worker: is required"},
 		{"tasks/submit", object{"worker": "w", "priority": 5}, "priority: 5 is not from 1 to 4"},
 		{"tasks/submit", object{"worker": "w", "at_ms": -1}, "at_ms: -1 is not from 1 to"},
@@ -263,4 +277,26 @@ func TestBadParams(t *testing.T) {
 	if len(w.tasks.got) != 0 {
 		t.Errorf("refused calls submitted %v", w.tasks.got)
 	}
+}
+
+// A caller sees the names that it may call, and no other.
+func TestListCommands(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, tt := range []struct {
+		caller Caller
+		want   string
+	}{
+		{Operator(), "[commands/list config/get events/emit ping session/get session/set tasks/submit]"},
+		{caller("w", "commands/*", "session/*"), "[commands/list session/get session/set]"},
+		{caller("w", "commands/list", "no/such"), "[commands/list]"},
+	} {
+		if got := fmt.Sprint(mustExecute(t, w.router, tt.caller, "commands/list", nil)["commands"]); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.caller.Grants.Commands, got, tt.want)
+		}
+	}
+	_, err := execute(t, w.router, caller("w", "ping"), "commands/list", nil)
+	wantCode(t, err, abi.NotGranted)
+	_, err = execute(t, w.router, Operator(), "commands/list", object{"all": true})
+	wantCode(t, err, abi.InvalidArgument)
 }

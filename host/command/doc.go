@@ -10,7 +10,13 @@
 //	config/get     -> out of the configuration, keys that were granted only
 //	session/get    -> out of the sessions
 //	session/set    -> into the sessions
+//	session/delete -> out of them, for good
 //	tasks/submit   -> into the queue
+//	commands/list  -> the names that the caller may call
+//
+// Behind these come the commands that workers provide ([Router.Provide]): a
+// [Provider] gets the params as they came. A command that waits for itself, over
+// whatever others, is refused.
 //
 // A command that is not registered is the [Fallback]'s, such as an orchestrator's
 // of package orchestrator below this one.

@@ -106,7 +106,7 @@ func OpenEvents(ctx context.Context, db *sql.DB, cfg EventsConfig) (*Events, err
 	if cfg.Keep < 0 || cfg.Poll < 0 {
 		return nil, abi.Errorf(abi.InvalidArgument, "event log: Keep and Poll must not be negative")
 	}
-	if _, err := db.ExecContext(ctx, eventsSchema); err != nil {
+	if _, err := db.ExecContext(ctx, eventsSchema+";"+cursorsSchema); err != nil {
 		return nil, dbError("preparing the event log", err)
 	}
 	l := &Events{db: db, cfg: cfg, writing: make(chan struct{}, 1)}

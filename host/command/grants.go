@@ -43,6 +43,9 @@ type Caller struct {
 	Grants Grants
 	Budget *Budget // what is left to it; nil for no end
 
+	Call  int64    // which of the task's calls it is, from 1
+	Chain []string // commands that wait for it: see [Call.Chain]
+
 	operator bool
 }
 

@@ -50,6 +50,8 @@ type Router struct {
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
+	provided map[string]provided
+	observe  func(command string, code abi.Code, took time.Duration)
 	fallback Fallback
 }
 
@@ -59,16 +61,35 @@ func NewRouter(log *slog.Logger) *Router {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Router{log: log, handlers: map[string]Handler{}}
+	return &Router{
+		log: log, handlers: map[string]Handler{}, provided: map[string]provided{},
+		observe: func(string, abi.Code, time.Duration) {},
+	}
 }
+
+// outside is the name that Observe's function gets for all commands of a
+// [Fallback].
+const outside = "outside"
+
+// Observe has f told of every call that came to a provider. It must be called
+// before the first Execute.
+func (r *Router) Observe(f func(command string, code abi.Code, took time.Duration)) { r.observe = f }
 
 var namePattern = regexp.MustCompile(`^[a-z0-9_-]+(?:/[a-z0-9_-]+)*$`)
 
-// Register adds a command. Names are lower-case words joined by slashes; a name
-// that is taken is an error.
-func (r *Router) Register(name string, h Handler) error {
+// CheckName says what is wrong with a command's name: they are lower-case words
+// joined by slashes.
+func CheckName(name string) error {
 	if len(name) > MaxName || !namePattern.MatchString(name) {
 		return abi.Errorf(abi.InvalidArgument, "command name %q: lower-case words joined by slashes, %d bytes at most", clip(name), MaxName)
+	}
+	return nil
+}
+
+// Register adds a command of the host's own. A name that is taken is an error.
+func (r *Router) Register(name string, h Handler) error {
+	if err := CheckName(name); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,17 +108,21 @@ func (r *Router) SetFallback(f Fallback) {
 	r.fallback = f
 }
 
-// Names lists the registered commands in ascending order.
+// Names lists the commands that somebody in this process provides, in ascending
+// order.
 func (r *Router) Names() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.Sorted(maps.Keys(r.handlers))
+	names := slices.AppendSeq(slices.Collect(maps.Keys(r.handlers)), maps.Keys(r.provided))
+	slices.Sort(names)
+	return names
 }
 
 // Execute calls a command for c. params is one msgpack map or nil; the result is
-// one msgpack value, the caller's to keep. Codes, besides the command's own:
+// one msgpack value, the caller's to keep. A command of the host's own comes
+// before one that a worker provides. Codes, besides the command's own:
 // NotGranted, UnknownCommand, InvalidArgument, LimitExceeded, DeadlineExceeded,
-// Internal.
+// Internal; and of a worker that provides it Failed, with the worker's text.
 func (r *Router) Execute(ctx context.Context, c Caller, name string, params []byte) ([]byte, error) {
 	if len(name) > MaxName {
 		return nil, abi.Errorf(abi.InvalidArgument, "command name of %d bytes: %d at most", len(name), MaxName)
@@ -106,33 +131,48 @@ func (r *Router) Execute(ctx context.Context, c Caller, name string, params []by
 		return nil, abi.Errorf(abi.NotGranted, "command %q was not granted", name)
 	}
 	r.mu.RLock()
-	h, fallback := r.handlers[name], r.fallback
+	h, isBuiltin := r.handlers[name]
+	p, isProvided := r.provided[name]
+	fallback := r.fallback
 	r.mu.RUnlock()
-	if h == nil && fallback == nil {
+	start, observed := time.Now(), name
+	var result []byte
+	var err error
+	switch {
+	case isBuiltin || isProvided:
+		ctx, cancel := context.WithTimeout(ctx, callDeadline)
+		defer cancel()
+		if isBuiltin {
+			result, err = r.builtin(ctx, h, c, name, params)
+		} else {
+			result, err = r.provider(ctx, p, c, name, params)
+		}
+	case fallback != nil:
+		observed = outside // its names are not ours to know, and may be any number
+		result, err = r.builtin(ctx, func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+			return fallback.Execute(ctx, c, name, params)
+		}, c, name, params)
+	default:
 		return nil, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
 	}
-	p, err := decodeParams(params)
+	r.observe(observed, abi.CodeOf(err), time.Since(start))
 	if err != nil {
 		return nil, named(name, err)
 	}
-	if h == nil {
-		h = func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-			return fallback.Execute(ctx, c, name, params)
-		}
-	} else {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, callDeadline)
-		defer cancel()
+	return result, nil
+}
+
+// builtin calls a handler with params that are decoded.
+func (r *Router) builtin(ctx context.Context, h Handler, c Caller, name string, params []byte) ([]byte, error) {
+	p, err := decodeParams(params)
+	if err != nil {
+		return nil, err
 	}
 	result, err := r.call(ctx, h, c, name, p)
 	if err != nil {
-		return nil, named(name, err)
+		return nil, err
 	}
-	b, err := encodeResult(result)
-	if err != nil {
-		return nil, named(name, err)
-	}
-	return b, nil
+	return encodeResult(result)
 }
 
 // call keeps a handler's panic from taking the host with it.
@@ -152,29 +192,42 @@ func named(name string, err error) error {
 	return abi.Errorf(abi.CodeOf(err), "command %s: %s", name, abi.MessageOf(err))
 }
 
-func decodeParams(b []byte) (map[string]any, error) {
+// checkParams makes sure that b is one map of bounded size, and says so, or
+// nothing.
+func checkParams(b []byte) (some bool, err error) {
 	if len(b) == 0 {
-		return map[string]any{}, nil
+		return false, nil
 	}
 	if len(b) > MaxParams {
-		return nil, abi.Errorf(abi.LimitExceeded, "params of %d bytes: %d at most", len(b), MaxParams)
+		return false, abi.Errorf(abi.LimitExceeded, "params of %d bytes: %d at most", len(b), MaxParams)
 	}
 	r := wire.NewReader(b)
 	if r.Nil() && r.Len() == 0 {
-		return map[string]any{}, nil
+		return false, nil
 	}
 	r = wire.NewReader(b)
 	if r.Kind() != wire.KindMap {
-		return nil, abi.Errorf(abi.InvalidArgument, "params: a msgpack map is needed")
+		return false, abi.Errorf(abi.InvalidArgument, "params: a msgpack map is needed")
 	}
 	left := maxValues
 	if err := count(&r, &left, 0); err != nil {
-		return nil, err
+		return false, err
 	}
 	if err := r.End(); err != nil {
-		return nil, abi.Errorf(abi.InvalidArgument, "params: %w", err)
+		return false, abi.Errorf(abi.InvalidArgument, "params: %w", err)
 	}
-	r = wire.NewReader(b)
+	return true, nil
+}
+
+func decodeParams(b []byte) (map[string]any, error) {
+	some, err := checkParams(b)
+	if err != nil {
+		return nil, err
+	}
+	if !some {
+		return map[string]any{}, nil
+	}
+	r := wire.NewReader(b)
 	v, err := r.Value()
 	if err != nil {
 		return nil, abi.Errorf(abi.InvalidArgument, "params: %w", err)

@@ -58,7 +58,7 @@ func TestGrants(t *testing.T) {
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	want := []string{"config/get", "events/emit", "ping", "session/get", "session/set", "tasks/submit"}
+	want := []string{"commands/list", "config/get", "events/emit", "ping", "session/delete", "session/get", "session/set", "tasks/submit"}
 	if got := w.router.Names(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

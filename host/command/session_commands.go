@@ -54,3 +54,19 @@ func setSession(sessions *Sessions) Handler {
 		return map[string]any{"sessionId": id, "expires_ms": expires.UnixMilli()}, nil
 	}
 }
+
+// session/delete {sessionId} -> {sessionId, deleted}
+func deleteSession(sessions *Sessions) Handler {
+	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
+		f := fieldsOf(params)
+		id := f.required("sessionId", maxSessionID)
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+		deleted, err := sessions.Delete(ctx, c.Worker, id)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{"sessionId": id, "deleted": deleted}, nil
+	}
+}

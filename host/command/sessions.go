@@ -110,6 +110,20 @@ func (s *Sessions) Set(ctx context.Context, session Session) error {
 	return err
 }
 
+// Delete forgets the session with this id that worker set, and says whether
+// there was one. One that nobody owns stays.
+func (s *Sessions) Delete(ctx context.Context, worker, id string) (deleted bool, err error) {
+	var n int64
+	res, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE owner = ? AND id = ?`, worker, id)
+	if err == nil {
+		n, err = res.RowsAffected()
+	}
+	if err != nil {
+		return false, dbError("deleting a session", err)
+	}
+	return n > 0, nil
+}
+
 func (s *Sessions) set(ctx context.Context, session *Session, data []byte, now time.Time) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -3,26 +3,32 @@ package data
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
 )
-
-// Grants say what a worker may do: for each handle some of the verbs "read",
-// "insert", "update" and "delete".
-type Grants map[string][]string
 
 // Handles are the stores of a host by handle. They are safe for concurrent
 // use.
 type Handles struct {
-	stores map[string]Store
+	stores  map[string]Store
+	queries map[string]Query
 }
 
-// NewHandles takes over stores: [Handles.Close] closes them.
-func NewHandles(stores map[string]Store) *Handles {
-	return &Handles{stores: maps.Clone(stores)}
+// Query is a SELECT that the operator wrote, for workers to run by name.
+type Query struct {
+	Handle string
+	SQL    string
+}
+
+// NewHandles takes over stores: [Handles.Close] closes them. Queries, by name,
+// are on handles that exist.
+func NewHandles(stores map[string]Store, queries map[string]Query) *Handles {
+	return &Handles{stores: maps.Clone(stores), queries: maps.Clone(queries)}
 }
 
 // Close closes all stores.
@@ -36,25 +42,35 @@ func (h *Handles) Close() error {
 	return errors.Join(all...)
 }
 
-// Access returns the way to the stores for a worker with these grants. Without
-// any it leads nowhere.
-func (h *Handles) Access(g Grants) *Access {
-	granted := make(map[string]map[string]bool, len(g))
-	for handle, verbs := range g {
-		granted[handle] = make(map[string]bool, len(verbs))
-		for _, verb := range verbs {
-			granted[handle][verb] = true
-		}
+// Access returns the way to the stores for one task of a worker with these
+// grants. Without any it leads nowhere. rows is how many rows the task may read
+// and write in all, 0 for no limit.
+func (h *Handles) Access(g Grants, rows int64) *Access {
+	a := &Access{handles: h, scopes: make(map[string]*Scope, len(g.Handles)), queries: make(map[string]bool), budget: NewBudget(rows)}
+	for handle, grant := range g.Handles {
+		a.scopes[handle] = NewScope(grant, a.budget)
 	}
-	return &Access{handles: h, granted: granted}
+	for _, name := range g.Queries {
+		a.queries[name] = true
+	}
+	return a
 }
 
-// Access checks every call of one worker against its grants. It is safe for
-// concurrent use.
+// Access checks every call of one task against the grants of its worker and
+// its budget of rows, see [Budget]. The budget is exact as long as the task
+// makes one call at a time.
+//
+// It checks verbs; which columns and rows were granted is the store's to keep,
+// as it knows them.
 type Access struct {
 	handles *Handles
-	granted map[string]map[string]bool
+	scopes  map[string]*Scope
+	queries map[string]bool
+	budget  *Budget
 }
+
+// RowsRead returns how many rows the task was handed.
+func (a *Access) RowsRead() int64 { return a.budget.RowsRead() }
 
 // What a mutation needs, by verb.
 var needs = map[abi.Verb][]string{
@@ -65,17 +81,52 @@ var needs = map[abi.Verb][]string{
 	abi.Delete:    {"delete"},
 }
 
-// Open is [Store.Open] on the handle that q names. It needs the grant "read".
+// Open is [Store.Open] on the handle that q names, which needs the grant "read",
+// or any for Describe. A named query is [Store.Select], and must be granted by
+// its name.
 func (a *Access) Open(ctx context.Context, q *abi.Query) (Cursor, error) {
-	store, err := a.store(q.Handle, "read")
+	if q.Named != "" {
+		return a.named(ctx, q)
+	}
+	verb := "read"
+	if q.Describe {
+		verb = ""
+	}
+	store, scope, err := a.store(q.Handle, q.Collection, verb)
 	if err != nil {
 		return nil, err
 	}
-	c, err := store.Open(ctx, q)
-	if err != nil {
-		return nil, within(q.Handle, err)
+	about := func(err error) error { return within(q.Handle, err) }
+	if err := a.budget.Spent(); err != nil {
+		return nil, about(err)
 	}
-	return &accessCursor{Cursor: c, handle: q.Handle}, nil
+	c, err := store.Open(ctx, q, scope)
+	if err != nil {
+		return nil, about(err)
+	}
+	return &accessCursor{Cursor: c, about: about}, nil
+}
+
+// named runs a query of the operator's. Its handle is not the worker's to know.
+// A name that was not granted is refused alike whether it exists or not.
+func (a *Access) named(ctx context.Context, q *abi.Query) (Cursor, error) {
+	query, known := a.handles.queries[q.Named]
+	if !known || !a.queries[q.Named] {
+		return nil, abi.Errorf(abi.NotGranted, "query %q was not granted", Clip(q.Named))
+	}
+	about := func(err error) error { return about(err, "query %q", q.Named) }
+	err := CheckQuery(q)
+	if err == nil {
+		err = a.budget.Spent()
+	}
+	if err != nil {
+		return nil, about(err)
+	}
+	c, err := a.handles.stores[query.Handle].Select(ctx, query.SQL, q.Params, &Scope{Budget: a.budget})
+	if err != nil {
+		return nil, about(err)
+	}
+	return &accessCursor{Cursor: c, about: about}, nil
 }
 
 // Write is [Store.Write] on the handle that all of ms must name. It needs the
@@ -89,6 +140,7 @@ func (a *Access) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]a
 		return nil, nil
 	}
 	var store Store
+	var scope *Scope
 	for i := range ms {
 		m := &ms[i]
 		verbs, ok := needs[m.Verb]
@@ -97,12 +149,12 @@ func (a *Access) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]a
 		}
 		for _, verb := range verbs {
 			var err error
-			if store, err = a.store(m.Handle, verb); err != nil {
+			if store, scope, err = a.store(m.Handle, m.Collection, verb); err != nil {
 				return nil, err
 			}
 		}
 		if len(m.Expect) > 0 {
-			if _, err := a.store(m.Handle, "read"); err != nil {
+			if _, _, err := a.store(m.Handle, m.Collection, "read"); err != nil {
 				return nil, err
 			}
 		}
@@ -111,29 +163,57 @@ func (a *Access) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]a
 				i, Clip(m.Handle), Clip(ms[0].Handle))
 		}
 	}
-	results, err := store.Write(ctx, ms, rows)
+	if err := a.charge(ms, rows); err != nil {
+		return nil, within(ms[0].Handle, err)
+	}
+	results, err := store.Write(ctx, ms, rows, scope)
 	return results, within(ms[0].Handle, err)
 }
 
-// store returns the store behind a handle if the worker was granted verb on
-// it.
-func (a *Access) store(handle, verb string) (Store, error) {
+// charge counts the rows of a write. Of a batch that is not well-formed, which
+// the store refuses, it counts those up to there.
+func (a *Access) charge(ms []abi.Mutation, rows []byte) error {
+	if err := a.budget.Spent(); err != nil {
+		return err
+	}
+	batches, err := Split(ms, rows)
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	for _, b := range batches {
+		batch, _ := wire.OpenBatch(b)
+		for batch.Next() {
+			n++
+		}
+	}
+	return a.budget.Write(n)
+}
+
+// store returns the store behind a handle, and what may be done with it, if the
+// worker was granted verb on the collection; "" is for any verb, and the
+// collection may then be empty.
+func (a *Access) store(handle, collection, verb string) (Store, *Scope, error) {
 	store, known := a.handles.stores[handle]
 	if !known {
-		return nil, abi.Errorf(abi.UnknownHandle, "unknown handle %q; %s", Clip(handle), a.offer())
+		return nil, nil, abi.Errorf(abi.UnknownHandle, "unknown handle %q; %s", Clip(handle), a.offer())
 	}
-	if !a.granted[handle][verb] {
-		return nil, abi.Errorf(abi.NotGranted, "handle %q: %q was not granted", handle, verb)
+	scope := a.scopes[handle]
+	if scope == nil {
+		scope = &Scope{}
 	}
-	return store, nil
+	if err := scope.allow(collection, verb); err != nil {
+		return nil, nil, within(handle, err)
+	}
+	return store, scope, nil
 }
 
 // offer lists the handles of the host that the worker was granted anything
 // on, and no others.
 func (a *Access) offer() string {
 	var names []string
-	for name, verbs := range a.granted {
-		if _, known := a.handles.stores[name]; known && len(verbs) > 0 {
+	for name, scope := range a.scopes {
+		if _, known := a.handles.stores[name]; known && !scope.empty() {
 			names = append(names, name)
 		}
 	}
@@ -144,26 +224,29 @@ func (a *Access) offer() string {
 	return "granted: " + strings.Join(names, ", ")
 }
 
-// accessCursor puts the handle's name in front of errors.
+// accessCursor says in front of errors what they are about.
 type accessCursor struct {
 	Cursor
-	handle string
+	about func(error) error
 }
 
 func (c *accessCursor) Next(ctx context.Context, dst []byte) (int, error) {
 	n, err := c.Cursor.Next(ctx, dst)
-	return n, within(c.handle, err)
+	return n, c.about(err)
 }
 
-func (c *accessCursor) Close() error { return within(c.handle, c.Cursor.Close()) }
+func (c *accessCursor) Close() error { return c.about(c.Cursor.Close()) }
 
 // within puts the handle's name in front of an error.
-func within(handle string, err error) error {
+func within(handle string, err error) error { return about(err, "handle %q", handle) }
+
+// about puts something in front of an error.
+func about(err error, format string, args ...any) error {
 	var tooLarge *RowTooLargeError
 	if err == nil || errors.As(err, &tooLarge) {
 		return err
 	}
-	return abi.Errorf(abi.CodeOf(err), "handle %q: %s", handle, abi.MessageOf(err))
+	return abi.Errorf(abi.CodeOf(err), "%s: %s", fmt.Sprintf(format, args...), abi.MessageOf(err))
 }
 
 // Clip shortens a guest's text for an error message.

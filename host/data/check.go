@@ -14,6 +14,7 @@ const (
 	MaxAggregates = 64     // in one query
 	MaxValues     = 16_384 // compared with in one query, those of In included
 	MaxPattern    = 1024   // bytes of a Like pattern
+	MaxParams     = 256    // of a named query
 )
 
 // CheckQuery returns an InvalidArgument or LimitExceeded that names the field
@@ -21,6 +22,9 @@ const (
 func CheckQuery(q *abi.Query) error {
 	bad := func(format string, args ...any) error {
 		return abi.Errorf(abi.InvalidArgument, "query: "+format, args...)
+	}
+	if q.Named != "" || q.Describe || q.Params != nil {
+		return checkOther(q)
 	}
 	switch {
 	case q.Limit < 0:
@@ -61,12 +65,35 @@ func CheckQuery(q *abi.Query) error {
 	}
 	for _, a := range q.Aggregates {
 		switch a.Func {
-		case "count", "min", "max":
+		case "count", "exists", "min", "max":
 		default:
-			return bad("aggregates: unknown function %q; there are count, min and max", Clip(a.Func))
+			return bad("aggregates: unknown function %q; there are count, exists, min and max", Clip(a.Func))
 		}
 	}
 	return checkWhere(q)
+}
+
+// checkOther is CheckQuery for what does not ask a collection for rows.
+func checkOther(q *abi.Query) error {
+	bad := func(text string) error { return abi.Errorf(abi.InvalidArgument, "query: %s", text) }
+	rows := q.Columns != nil || q.Where != nil || q.OrderBy != nil || q.Limit != 0 || q.After != nil || q.Until != nil ||
+		q.Aggregates != nil || q.Lookup != nil || q.Key != nil
+	switch {
+	case q.Named == "" && q.Params != nil:
+		return bad("params: goes with named only")
+	case q.Named == "" && rows:
+		return bad("describe: goes with handle and collection only")
+	case q.Named != "" && (rows || q.Describe || q.Handle != "" || q.Collection != ""):
+		return bad("named: goes with params only")
+	case len(q.Params) > MaxParams:
+		return exceeded("query: params", len(q.Params), MaxParams)
+	}
+	for name, v := range q.Params {
+		if !scalar(v) {
+			return abi.Errorf(abi.InvalidArgument, "query: params: %q has the type %T", Clip(name), v)
+		}
+	}
+	return nil
 }
 
 func checkWhere(q *abi.Query) error {

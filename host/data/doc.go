@@ -5,6 +5,14 @@
 // worker may do with them: every call goes through its check, and there is no
 // other way to a store.
 //
+// # Grants
+//
+// [Grants] are an operator's, by worker. Access knows them by handle and holds
+// each call to its verbs; a [Scope] carries the rest to the store: which
+// columns there are for each verb, which rows, and the [Budget] of the task.
+// What was not granted is answered as what is not there. A [Query] is SQL of the
+// operator's, which a worker that was granted it runs by name.
+//
 // # Reading
 //
 // [Store.Open] answers a query with a [Cursor]. Each [Cursor.Next] steps the

@@ -12,14 +12,30 @@ import (
 // It does not look at the Handle of what it is given; that is [Access]'s part.
 type Store interface {
 	// Open starts a query. It waits for a read connection until ctx ends,
-	// which is of no further concern to the cursor. It keeps nothing of q.
-	Open(ctx context.Context, q *abi.Query) (Cursor, error)
+	// which is of no further concern to the cursor. It keeps nothing of q. The
+	// cursor counts its rows on the budget of scope, and hands over no more
+	// than it has.
+	//
+	// A query with Describe is answered from the schema; named queries are not
+	// for Open but for Select.
+	//
+	// For Open and Write nothing exists but what scope has: of anything else
+	// they answer as if it were not there.
+	Open(ctx context.Context, q *abi.Query, scope *Scope) (Cursor, error)
+
+	// Select starts a statement of the operator's, one SELECT with a value for
+	// each of its parameters, that is not held to grants. Only the budget of
+	// scope counts. Params are scalars.
+	//
+	// What is wrong with the statement is abi.Internal, as it is not the
+	// caller's doing, and no error of another code has a name of the schema.
+	Select(ctx context.Context, sql string, params map[string]any, scope *Scope) (Cursor, error)
 
 	// Write applies mutations to the rows that belong to them (see
 	// abi.Mutation) as one transaction, all or nothing, and returns one result
 	// for each. They are durable when it returns. rows must not change
 	// meanwhile; nothing of it is kept.
-	Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error)
+	Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *Scope) ([]abi.WriteResult, error)
 
 	// Close ends what runs, closes the cursors that are open, and returns when
 	// nothing uses the database any more. Later calls fail with

@@ -9,7 +9,11 @@ import (
 )
 
 // imageFile is a file without a name, in memory, that nobody can write to.
-type imageFile struct{ *os.File }
+type imageFile struct {
+	*os.File
+	size    uint64   // of the file, whole pages
+	pagemap *os.File // nil where it cannot be asked for pages
+}
 
 // fill makes the file. It says false where the system does not let it.
 func (f *imageFile) fill(b []byte) bool {
@@ -27,7 +31,8 @@ func (f *imageFile) fill(b []byte) bool {
 		_ = file.Close()
 		return false
 	}
-	f.File = file
+	f.File, f.size = file, roundUp(uint64(len(b)))
+	f.pagemap, _ = os.Open("/proc/self/pagemap")
 	return true
 }
 
@@ -54,6 +59,9 @@ func (f *imageFile) close() {
 	if f.File != nil {
 		_ = f.Close() // nothing is written to it that could be lost
 	}
+	if f.pagemap != nil {
+		_ = f.pagemap.Close()
+	}
 }
 
 // roundUp makes n a multiple of the system's pages.
@@ -68,9 +76,11 @@ func roundUp(n uint64) uint64 {
 // mapped at its start, privately: a page is copied when the guest writes to it.
 type mappedMemory struct {
 	space []byte // nil when released
+	from  *image // nil for none
 	used  uint64 // can be touched
 	now   uint64 // the guest's
 	most  uint64
+	scan  pageScan
 }
 
 // mapMemory returns nil and no error where memory cannot be mapped at all.
@@ -83,7 +93,7 @@ func mapMemory(limit, initial uint64, from *image) (memory, error) {
 		}
 		return nil, fmt.Errorf("reserving %d bytes of memory: %w", limit, err)
 	}
-	m := &mappedMemory{space: unsafe.Slice((*byte)(at), length)}
+	m := &mappedMemory{space: unsafe.Slice((*byte)(at), length), from: from}
 	if !m.touchable(initial) {
 		m.release()
 		return nil, fmt.Errorf("taking %d bytes of memory from the system", initial)
@@ -98,11 +108,7 @@ func mapMemory(limit, initial uint64, from *image) (memory, error) {
 }
 
 func (m *mappedMemory) mapImage(from *image) error {
-	info, err := from.file.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Size() == 0 {
+	if from.file.size == 0 {
 		return nil
 	}
 	conn, err := from.file.SyscallConn()
@@ -112,7 +118,7 @@ func (m *mappedMemory) mapImage(from *image) error {
 	// Control keeps the file from being closed, and its number from being given
 	// to another, meanwhile.
 	cerr := conn.Control(func(fd uintptr) {
-		_, err = unix.MmapPtr(int(fd), 0, unsafe.Pointer(unsafe.SliceData(m.space)), uintptr(info.Size()),
+		_, err = unix.MmapPtr(int(fd), 0, unsafe.Pointer(unsafe.SliceData(m.space)), uintptr(from.file.size),
 			unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED)
 	})
 	if cerr != nil {
@@ -145,10 +151,15 @@ func (m *mappedMemory) Free()        {}
 func (m *mappedMemory) size() uint64 { return m.now }
 func (m *mappedMemory) peak() uint64 { return m.most }
 
-// reset drops the pages that the guest wrote to: what is there then is the
-// image again, and zeros behind it.
+// reset writes the image over the pages that are the guest's own, if they are
+// few: the guest will want most of them again, and a page that is written over
+// costs a tenth of one that has to be copied on a fault. Otherwise it drops them:
+// what is there then is the image again, and zeros behind it.
 func (m *mappedMemory) reset() error {
 	m.most = m.now
+	if m.from != nil && m.from.file.rewrite(m.space[:m.used], &m.scan) {
+		return nil
+	}
 	return unix.Madvise(m.space[:m.used], unix.MADV_DONTNEED)
 }
 

@@ -60,7 +60,8 @@ func TestSelfTestFindsWhereTheEnginesDiffer(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if runtime.GOARCH == "amd64" && !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+	// The race detector's build of the interpreter adds the other way round.
+	if runtime.GOARCH == "amd64" && !underRace && !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
 		t.Error("the engines are known to differ here, and it was not noticed")
 	}
 }

@@ -9,6 +9,7 @@ type Bill struct {
 	GuestMS         float64 `json:"guest_ms"`          // the part of the wall time inside of the guest
 	SQLMS           float64 `json:"sql_ms"`            // the part in the fast path
 	HostMS          float64 `json:"host_ms"`           // the rest: commands, progress, log
+	RowsRead        int64   `json:"rows_read"`         // handed over to the guest
 	RowsWritten     int64   `json:"rows_written"`      // inserted, updated or deleted
 	BytesRead       int64   `json:"bytes_read"`        // of rows, to the guest
 	BytesWritten    int64   `json:"bytes_written"`     // of rows, from the guest

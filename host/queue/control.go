@@ -29,6 +29,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (*Record, error) {
 		cancel(river.ErrJobCancelledRemotely)
 	}
 	q.runningMu.Unlock()
+	q.waiters.wake(n)
 	return q.recordOf(ctx, job)
 }
 

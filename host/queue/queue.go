@@ -103,6 +103,8 @@ type Queue struct {
 	runningMu sync.Mutex
 	running   map[int64]context.CancelCauseFunc // tasks that this Queue runs
 
+	waiters waiters
+
 	workMu sync.Mutex
 	work   *work // nil unless started
 }

@@ -29,6 +29,10 @@ type Submission struct {
 	// key. 256 bytes at most; "" for any number.
 	UniqueKey string
 
+	// Once makes UniqueKey hold for tasks that have ended, too, for as long as
+	// they are kept.
+	Once bool
+
 	Priority    int       // 1 (first) to 4 (last); 0 for 1
 	At          time.Time // not before; zero for at once
 	MaxAttempts int       // 0 for the worker's number, or 25
@@ -132,8 +136,8 @@ func depth(p []byte) int {
 const soon = 10 * time.Second
 
 // Submit stores a task, durably when it returns. With created false there was
-// an unfinished task with this worker and unique key already, whose id it
-// returns. Codes: InvalidArgument, LimitExceeded, and those of the database.
+// an unfinished task with this worker and unique key already, or with Once any,
+// whose id it returns. Codes: InvalidArgument, LimitExceeded, and those of the database.
 func (q *Queue) Submit(ctx context.Context, s Submission) (id string, created bool, err error) {
 	if err := s.validate(q.cfg.MaxPayload); err != nil {
 		return "", false, err
@@ -148,7 +152,11 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (id string, created bo
 		opts.ScheduledAt = s.At
 	}
 	if s.UniqueKey != "" {
-		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByQueue: true, ByState: unfinished()}
+		states := unfinished()
+		if s.Once {
+			states = rivertype.JobStates()
+		}
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByQueue: true, ByState: states}
 	}
 
 	tx, err := q.db.BeginTx(ctx, nil)

@@ -180,3 +180,18 @@ func TestOpenTogether(t *testing.T) {
 		t.Errorf("got %d tasks (%v), want 4", len(got), err)
 	}
 }
+
+// With Once a key is taken also after the task's end.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	q := open(t, newPath(t))
+	start(t, q, nothing)
+	key := Submission{Worker: "w", UniqueKey: "event:7", Once: true}
+	id := submit(t, q, key)
+	awaitState(t, q, id, Completed)
+	again, created, err := q.Submit(t.Context(), key)
+	if again != id || created || err != nil {
+		t.Errorf("got %s, %t, %v; want the task %s", again, created, err, id)
+	}
+	submit(t, q, Submission{Worker: "x", UniqueKey: "event:7", Once: true}) // of another worker
+}

@@ -229,6 +229,7 @@ func (r *runner) Timeout(job *river.Job[taskArgs]) time.Duration {
 
 // Work runs one attempt and tells River what became of it.
 func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
+	defer r.q.waiters.wake(job.ID)
 	if n := r.workers[job.Queue].MaxAttempts; n > 0 && job.Args.MaxAttempts == 0 {
 		job.MaxAttempts = n
 		if err := river.MetadataSet(ctx, metaMaxAttempts, n); err != nil {

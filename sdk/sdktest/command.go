@@ -67,6 +67,8 @@ func (r *run) execute(q *abi.Request) (any, error) {
 		return r.h.getSession(p)
 	case abi.CommandSetSession:
 		return r.h.setSession(p)
+	case abi.CommandDeleteSession:
+		return r.h.deleteSession(p)
 	case abi.CommandSubmitTask:
 		return r.h.submit(p)
 	}
@@ -232,6 +234,19 @@ func (h *Host) setSession(p fields) (any, error) {
 	}
 	h.sessions[id] = s
 	return map[string]any{"sessionId": id}, nil
+}
+
+func (h *Host) deleteSession(p fields) (any, error) {
+	if err := p.only("sessionId"); err != nil {
+		return nil, err
+	}
+	id, err := take[string](p, "sessionId", true)
+	if err != nil {
+		return nil, err
+	}
+	_, there := h.sessions[id]
+	delete(h.sessions, id)
+	return map[string]any{"sessionId": id, "deleted": there}, nil
 }
 
 func sessionID(p fields) (string, error) {

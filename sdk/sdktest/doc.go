@@ -20,7 +20,11 @@
 // writes is done as a whole or not at all. Columns have no type and so no
 // affinity: a value is stored as it is given. The only constraint is the
 // primary key; another key that a mutation or a lookup names has to be unique in
-// the rows that it meets.
+// the rows that it meets. There are no grants: all tables can be read and
+// written, and no limits.
+//
+// A query of the operator's is SQL, which there is none of here. [Host.Query]
+// puts a function in its place.
 //
 // # Faults
 //

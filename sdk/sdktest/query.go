@@ -1,6 +1,8 @@
 package sdktest
 
 import (
+	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/wasmhost/wasmhost/abi"
@@ -77,7 +79,21 @@ func encodeRow(w *wire.Writer, row []any) {
 	}
 }
 
+// Query provides a query of the operator's under a name: f returns the columns
+// and rows for the values that the worker gave its parameters.
+func (h *Host) Query(name string, f func(params map[string]any) (columns []string, rows [][]any, err error)) {
+	h.queries[name] = f
+}
+
 func (h *Host) query(q *abi.Query) (*cursor, error) {
+	switch {
+	case q.Named != "":
+		return h.named(q)
+	case q.Describe:
+		return h.describe(q)
+	case q.Params != nil:
+		return nil, abi.Errorf(abi.InvalidArgument, "query: params: goes with named only")
+	}
 	t, err := h.table(q.Handle, q.Collection)
 	if err != nil {
 		return nil, err
@@ -102,6 +118,65 @@ func (h *Host) query(q *abi.Query) (*cursor, error) {
 		return t.aggregate(rows, q)
 	}
 	return t.project(rows, q.Columns)
+}
+
+func (h *Host) named(q *abi.Query) (*cursor, error) {
+	f, ok := h.queries[q.Named]
+	if !ok {
+		return nil, abi.Errorf(abi.NotGranted, "query %q was not granted", q.Named)
+	}
+	if only := (abi.Query{Named: q.Named, Params: q.Params}); !reflect.DeepEqual(*q, only) {
+		return nil, abi.Errorf(abi.InvalidArgument, "query: named: goes with params only")
+	}
+	for name, v := range q.Params {
+		if _, ok := storable(v); !ok {
+			return nil, abi.Errorf(abi.InvalidArgument, "query: params: %q has the type %T", name, v)
+		}
+	}
+	columns, rows, err := f(q.Params)
+	if err != nil {
+		return nil, err
+	}
+	c := &cursor{columns: columns}
+	for i, row := range rows {
+		if len(row) != len(columns) {
+			return nil, abi.Errorf(abi.Internal, "sdktest: query %q: row %d has %d values for %d columns", q.Named, i, len(row), len(columns))
+		}
+		stored := make([]any, len(row))
+		for j, v := range row {
+			if stored[j], ok = storable(v); !ok {
+				return nil, abi.Errorf(abi.Internal, "sdktest: query %q: row %d has a %T", q.Named, i, v)
+			}
+		}
+		c.rows = append(c.rows, stored)
+	}
+	return c, nil
+}
+
+// describe answers what a store says of columns that take any value.
+func (h *Host) describe(q *abi.Query) (*cursor, error) {
+	if only := (abi.Query{Handle: q.Handle, Collection: q.Collection, Describe: true}); !reflect.DeepEqual(*q, only) {
+		return nil, abi.Errorf(abi.InvalidArgument, "query: describe: goes with handle and collection only")
+	}
+	collections := []string{q.Collection}
+	if q.Collection == "" {
+		collections = slices.Sorted(maps.Keys(h.tables[q.Handle]))
+	}
+	if len(collections) == 0 {
+		return nil, abi.Errorf(abi.UnknownHandle, "no database has the handle %q", q.Handle)
+	}
+	c := &cursor{columns: abi.DescribeColumns}
+	for _, name := range collections {
+		t, err := h.table(q.Handle, name)
+		if err != nil {
+			return nil, err
+		}
+		for i, column := range t.columns {
+			key := int64(slices.Index(t.key, i) + 1)
+			c.rows = append(c.rows, []any{name, int64(0), column, "", "blob", int64(1), int64(0), key, int64(1), int64(1), int64(1), int64(1)})
+		}
+	}
+	return c, nil
 }
 
 // checkQuery refuses what no store takes.
@@ -259,9 +334,14 @@ func (t *Table) order(rows [][]any, q *abi.Query) ([][]any, error) {
 func (t *Table) aggregate(rows [][]any, q *abi.Query) (*cursor, error) {
 	c := &cursor{rows: [][]any{nil}}
 	for _, a := range q.Aggregates {
-		if a.Func == "count" {
+		switch a.Func {
+		case "count":
 			c.columns = append(c.columns, "count")
 			c.rows[0] = append(c.rows[0], int64(len(rows)))
+			continue
+		case "exists":
+			c.columns = append(c.columns, "exists")
+			c.rows[0] = append(c.rows[0], int64(min(len(rows), 1)))
 			continue
 		}
 		sign := map[string]int{"min": -1, "max": 1}[a.Func]

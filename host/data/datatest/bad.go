@@ -53,6 +53,11 @@ func testBadQueries(t *testing.T, open opener) {
 		{"key without lookup", abi.Query{Key: strs("id")}, abi.InvalidArgument, strs("key")},
 		{"lookup without the key's column", abi.Query{Lookup: Batch(strs("name"), row{"ann"})}, abi.InvalidArgument, strs("key", `"id"`)},
 		{"lookup where there is no primary key", abi.Query{Collection: "loose", Lookup: Batch(strs("a"), row{int64(1)})}, abi.InvalidArgument, strs("loose", "key")},
+		{"params without a name", abi.Query{Params: map[string]any{}}, abi.InvalidArgument, strs("params")},
+		{"describe with columns", abi.Query{Describe: true, Columns: strs("id")}, abi.InvalidArgument, strs("describe")},
+		{"describe with a limit", abi.Query{Describe: true, Limit: 1}, abi.InvalidArgument, strs("describe")},
+		{"describe what is not there", abi.Query{Describe: true, Collection: "nobody"}, abi.UnknownCollection, strs(`"nobody"`)},
+		{"exists of too much", abi.Query{OrderBy: by("id"), Aggregates: []abi.Aggregate{{Func: "exists"}}}, abi.InvalidArgument, strs("aggregates")},
 		{"lookup that is no batch", abi.Query{Lookup: []byte{0xc1}}, abi.InvalidArgument, strs("lookup")},
 		{"lookup with a row too short", abi.Query{Lookup: Batch(strs("id", "name"), row{int64(1)})}, abi.InvalidArgument, strs("row 0")},
 		{"lookup with a column twice", abi.Query{Lookup: Batch(strs("id", "id"), row{int64(1), int64(2)})}, abi.InvalidArgument, strs(`"id"`)},
@@ -113,11 +118,11 @@ func testBadWrites(t *testing.T, open opener) {
 			if test.mutation.Collection == "" {
 				test.mutation.Collection = "notes"
 			}
-			_, err := s.Write(testContext(t), []abi.Mutation{test.mutation}, test.batch)
+			_, err := s.Write(testContext(t), []abi.Mutation{test.mutation}, test.batch, data.Everything())
 			WantError(t, err, test.code, test.words...)
 		})
 	}
-	_, err := s.Write(testContext(t), make([]abi.Mutation, data.MaxMutations+1), nil)
+	_, err := s.Write(testContext(t), make([]abi.Mutation, data.MaxMutations+1), nil, data.Everything())
 	WantError(t, err, abi.LimitExceeded, "mutations")
 	want(t, s, abi.Query{Collection: "notes", Columns: strs("id")}, list(row{"a"}))
 }

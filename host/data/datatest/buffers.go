@@ -31,7 +31,7 @@ func testBuffers(t *testing.T, open opener) {
 	t.Run("a row over the buffer waits for a larger one", func(t *testing.T) {
 		lookups := abi.Query{Collection: "bodies", Lookup: Batch(strs("id"), row{int64(1)}, row{int64(12)}, row{int64(13)})}
 		for name, q := range map[string]abi.Query{"query": {Collection: "bodies", OrderBy: by("id"), Where: where("id", abi.In, []any{int64(1), int64(12), int64(13)})}, "lookup": lookups} {
-			c, err := s.Open(testContext(t), &q)
+			c, err := s.Open(testContext(t), &q, data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func testBuffers(t *testing.T, open opener) {
 	})
 
 	t.Run("after the end comes the end", func(t *testing.T) {
-		c, err := s.Open(testContext(t), &abi.Query{Collection: "bodies", Limit: 1})
+		c, err := s.Open(testContext(t), &abi.Query{Collection: "bodies", Limit: 1}, data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func testBuffers(t *testing.T, open opener) {
 	})
 
 	t.Run("a closed cursor", func(t *testing.T) {
-		c, err := s.Open(testContext(t), &q)
+		c, err := s.Open(testContext(t), &q, data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,16 +120,16 @@ func testCancel(t *testing.T, open opener) {
 		"expired":   {expired, abi.DeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}))
+			_, err := s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}), data.Everything())
 			WantError(t, err, test.code)
-			_, err = s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, nil) // also with nothing to do
+			_, err = s.Write(test.ctx, []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, nil, data.Everything()) // also with nothing to do
 			WantError(t, err, test.code)
-			if _, err = s.Open(test.ctx, &abi.Query{Collection: "notes"}); err == nil {
+			if _, err = s.Open(test.ctx, &abi.Query{Collection: "notes"}, data.Everything()); err == nil {
 				t.Error("Open succeeded")
 			}
 			WantError(t, err, test.code)
 
-			c, err := s.Open(testContext(t), &abi.Query{Collection: "notes"})
+			c, err := s.Open(testContext(t), &abi.Query{Collection: "notes"}, data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func testCancel(t *testing.T, open opener) {
 func testClosed(t *testing.T, open opener) {
 	s := open(t, notes)
 	insert(t, s, "notes", notesColumns, row{"a", nil, "a", nil})
-	c, err := s.Open(testContext(t), &abi.Query{Collection: "notes"})
+	c, err := s.Open(testContext(t), &abi.Query{Collection: "notes"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +160,8 @@ func testClosed(t *testing.T, open opener) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	_, err = s.Open(testContext(t), &abi.Query{Collection: "notes"})
+	_, err = s.Open(testContext(t), &abi.Query{Collection: "notes"}, data.Everything())
 	WantError(t, err, abi.Unavailable)
-	_, err = s.Write(testContext(t), []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}))
+	_, err = s.Write(testContext(t), []abi.Mutation{{Collection: "notes", Verb: abi.Delete}}, Batch(strs("id"), row{"a"}), data.Everything())
 	WantError(t, err, abi.Unavailable)
 }

@@ -25,17 +25,21 @@ func Exercise(t *testing.T, open func(t *testing.T, schema ...string) data.Store
 		{"Order", testOrder},
 		{"Keyset", testKeyset},
 		{"Aggregates", testAggregates},
+		{"Describe", testDescribe},
 		{"Lookup", testLookup},
 		{"Buffers", testBuffers},
+		{"Budget", testBudget},
 		{"Verbs", testVerbs},
 		{"Expect", testExpect},
 		{"Atomic", testAtomic},
+		{"Grants", testGrants},
 		{"RoundTrip", testRoundTrip},
 		{"BadQueries", testBadQueries},
 		{"BadWrites", testBadWrites},
 		{"Cancel", testCancel},
 		{"Closed", testClosed},
 		{"Model", testModel},
+		{"ModelOfGrants", testModelOfGrants},
 		{"Hammer", testHammer},
 	} {
 		t.Run(part.name, func(t *testing.T) {
@@ -101,11 +105,22 @@ func Read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, 
 
 func read(t *testing.T, s data.Store, q abi.Query, size int) (columns []string, rows [][]any, err error) {
 	t.Helper()
-	ctx := testContext(t)
-	c, err := s.Open(ctx, &q)
+	return readAs(t, s, q, size, data.Everything())
+}
+
+func readAs(t *testing.T, s data.Store, q abi.Query, size int, scope *data.Scope) (columns []string, rows [][]any, err error) {
+	t.Helper()
+	c, err := s.Open(testContext(t), &q, scope)
 	if err != nil {
 		return nil, nil, err
 	}
+	return readCursor(t, c, size)
+}
+
+// readCursor reads a cursor to its end, and closes it.
+func readCursor(t *testing.T, c data.Cursor, size int) (columns []string, rows [][]any, err error) {
+	t.Helper()
+	ctx := testContext(t)
 	defer func() {
 		if err := c.Close(); err != nil {
 			t.Errorf("closing the cursor: %v", err)
@@ -148,7 +163,7 @@ func sameRows(t *testing.T, got, rows []row) {
 // write writes one mutation that must succeed.
 func write(t *testing.T, s data.Store, m abi.Mutation, batch []byte) abi.WriteResult {
 	t.Helper()
-	results, err := s.Write(testContext(t), []abi.Mutation{m}, batch)
+	results, err := s.Write(testContext(t), []abi.Mutation{m}, batch, data.Everything())
 	if err != nil {
 		t.Fatalf("%s: %v", m.Verb, err)
 	}

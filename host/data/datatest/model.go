@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 const modelTable = `CREATE TABLE m (id TEXT PRIMARY KEY, i BIGINT, s TEXT)`
@@ -114,7 +115,7 @@ func testModel(t *testing.T, open opener) {
 				results = append(results, result)
 			}
 		}
-		got, err := s.Write(testContext(t), ms, batches)
+		got, err := s.Write(testContext(t), ms, batches, data.Everything())
 		if fine {
 			if err != nil || !reflect.DeepEqual(got, results) {
 				t.Fatalf("step %d, %+v: got %+v, %v, want %+v", step, ms, got, err, results)
@@ -166,7 +167,7 @@ func testHammer(t *testing.T, open opener) {
 				_, err = s.Write(testContext(t), []abi.Mutation{
 					{Collection: to, Verb: abi.Insert, Size: int64(len(batch))},
 					{Collection: from, Verb: abi.Delete},
-				}, append(batch, batch...))
+				}, append(batch, batch...), data.Everything())
 				if err != nil && abi.CodeOf(err) != abi.Conflict {
 					t.Errorf("writing: %v", err)
 				}

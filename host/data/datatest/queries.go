@@ -1,9 +1,11 @@
 package datatest
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 const people = `CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT NOT NULL, age BIGINT, score DOUBLE PRECISION, raw BYTEA)`
@@ -148,6 +150,17 @@ func testAggregates(t *testing.T, open opener) {
 
 	want(t, s, abi.Query{Collection: "people", Aggregates: []abi.Aggregate{{Func: "count"}}, Where: where("age", abi.Equal, int64(30))},
 		list(row{int64(2)}))
+	exists := []abi.Aggregate{{Func: "exists"}}
+	for age, there := range map[int64]int64{30: 1, 31: 0} {
+		columns, rows := Read(t, s, abi.Query{Collection: "people", Aggregates: exists, Where: where("age", abi.Equal, age)}, 4096)
+		if !reflect.DeepEqual(columns, strs("exists")) {
+			t.Errorf("columns: got %q", columns)
+		}
+		sameRows(t, rows, list(row{there}))
+		want(t, s, abi.Query{Collection: "people", Aggregates: append([]abi.Aggregate{{Func: "count"}}, exists...), Where: where("age", abi.Equal, age)},
+			list(row{there * 2, there}))
+	}
+	want(t, s, abi.Query{Collection: "empty", Aggregates: exists}, list(row{int64(0)}))
 	want(t, s, abi.Query{Collection: "empty", Aggregates: []abi.Aggregate{{Func: "count"}, {Func: "min", Column: "id"}}},
 		list(row{int64(0), nil}))
 }
@@ -184,7 +197,7 @@ func testLookup(t *testing.T, open opener) {
 
 	t.Run("the batch may change after Open", func(t *testing.T) {
 		lookup := Batch(strs("id"), row{int64(1)}, row{int64(2)})
-		c, err := s.Open(testContext(t), &abi.Query{Collection: "people", Columns: strs("id"), Lookup: lookup})
+		c, err := s.Open(testContext(t), &abi.Query{Collection: "people", Columns: strs("id"), Lookup: lookup}, data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,4 +211,65 @@ func testLookup(t *testing.T, open opener) {
 		_, rows := Decode(t, buf[:n])
 		sameRows(t, rows, list(row{int64(1)}, row{int64(2)}))
 	})
+}
+
+func testDescribe(t *testing.T, open opener) {
+	s := open(t, `CREATE TABLE pairs (a TEXT NOT NULL, b BIGINT NOT NULL, c TEXT, n DOUBLE PRECISION NOT NULL, PRIMARY KEY (b, a))`,
+		`CREATE TABLE other (id BIGINT PRIMARY KEY)`, `CREATE VIEW some AS SELECT a, b FROM pairs`)
+	yes, no := int64(1), int64(0)
+	// What a store calls a type is its own.
+	described := func(t *testing.T, collection string, scope *data.Scope) (rows []row) {
+		t.Helper()
+		columns, got, err := readAs(t, s, abi.Query{Collection: collection, Describe: true}, 4096, scope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) > 0 && !reflect.DeepEqual(columns, abi.DescribeColumns) {
+			t.Errorf("columns: got %q", columns)
+		}
+		for _, r := range got {
+			rows = append(rows, append(append(row{}, r[:3]...), r[5:]...))
+		}
+		return rows
+	}
+	pairs := list(
+		row{"pairs", no, "a", no, no, int64(2), yes, yes, yes, yes},
+		row{"pairs", no, "b", no, no, int64(1), yes, yes, yes, yes},
+		row{"pairs", no, "c", yes, no, no, yes, yes, yes, yes},
+		row{"pairs", no, "n", no, no, no, yes, yes, yes, yes},
+	)
+	sameRows(t, described(t, "pairs", data.Everything()), pairs)
+	if all := described(t, "", data.Everything()); len(all) != 7 || all[0][0] != "other" || all[5][0] != "some" || all[5][1] != yes {
+		t.Errorf("all collections: %v", all)
+	}
+	scope := data.NewScope(data.Grant{Collections: map[string]data.Rights{
+		"pairs": {Read: data.SomeColumns("c", "b"), Update: data.SomeColumns("c", "gone"), Delete: true},
+		"some":  {Read: data.AllColumns()},
+		"gone":  {Read: data.AllColumns()},
+	}}, nil)
+	granted := list(
+		row{"pairs", no, "b", no, no, int64(1), yes, no, no, yes},
+		row{"pairs", no, "c", yes, no, no, yes, no, yes, yes},
+	)
+	sameRows(t, described(t, "pairs", scope), granted)
+	sameRows(t, described(t, "", scope)[:2], granted)
+	if all := described(t, "", scope); len(all) != 4 || all[2][0] != "some" || all[3][9] != no {
+		t.Errorf("all collections of a grant: %v", all)
+	}
+	for _, name := range strs("other", "gone", "nought") {
+		_, _, err := readAs(t, s, abi.Query{Collection: name, Describe: true}, 4096, scope)
+		WantError(t, err, abi.UnknownCollection)
+	}
+
+	// A row at a time, and within a budget.
+	_, rows := Read(t, s, abi.Query{Collection: "pairs", Describe: true}, 160)
+	if len(rows) != 4 {
+		t.Errorf("through a small buffer: %v", rows)
+	}
+	for most, code := range map[int64]abi.Code{3: abi.LimitExceeded, 4: abi.OK} {
+		n, err := rowsOf(t, s, abi.Query{Collection: "pairs", Describe: true}, 10, data.NewBudget(most))
+		if n != most || abi.CodeOf(err) != code {
+			t.Errorf("budget %d: %d rows, %v", most, n, err)
+		}
+	}
 }

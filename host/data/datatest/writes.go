@@ -2,9 +2,11 @@ package datatest
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 const notes = `CREATE TABLE notes (id TEXT PRIMARY KEY, slug TEXT UNIQUE, body TEXT NOT NULL, version BIGINT)`
@@ -116,7 +118,7 @@ func testAtomic(t *testing.T, open opener) {
 		results, err := s.Write(testContext(t), []abi.Mutation{
 			{Collection: "notes", Verb: abi.Insert, Size: int64(len(first))},
 			{Collection: "notes", Verb: abi.Delete},
-		}, append(append([]byte{}, first...), second...))
+		}, append(append([]byte{}, first...), second...), data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,8 +128,29 @@ func testAtomic(t *testing.T, open opener) {
 		want(t, s, abi.Query{Collection: "notes", Columns: strs("id"), OrderBy: by("id")}, list(row{"b"}, row{"c"}))
 	})
 
+	t.Run("mutations of several collections are one", func(t *testing.T) {
+		s := open(t, notes, `CREATE TABLE tags (note TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (note, tag))`)
+		note := Batch(notesColumns, row{"a", nil, "a", nil})
+		tags := Batch(strs("note", "tag"), row{"a", "x"}, row{"a", "y"})
+		twice := Batch(strs("note", "tag"), row{"a", "z"}, row{"a", "y"})
+		insert := func(collection string, batch []byte) abi.Mutation {
+			return abi.Mutation{Collection: collection, Verb: abi.Insert, Size: int64(len(batch))}
+		}
+		update := abi.Mutation{Collection: "notes", Verb: abi.Update}
+		results, err := s.Write(testContext(t), []abi.Mutation{insert("notes", note), insert("tags", tags), update},
+			slices.Concat(note, tags, Batch(strs("id", "version"), row{"a", int64(1)}, row{"b", int64(1)})), data.Everything())
+		if wanted := []abi.WriteResult{{Applied: 1}, {Applied: 2}, {Applied: 1, Unapplied: []int64{1}}}; err != nil || !reflect.DeepEqual(results, wanted) {
+			t.Fatalf("got %+v, %v", results, err)
+		}
+		_, err = s.Write(testContext(t), []abi.Mutation{{Collection: "notes", Verb: abi.Delete, Size: int64(len(note))}, insert("tags", twice)},
+			slices.Concat(note, twice), data.Everything())
+		WantError(t, err, abi.Conflict, "mutation 1", `"tags"`)
+		want(t, s, abi.Query{Collection: "notes"}, list(row{"a", nil, "a", int64(1)}))
+		want(t, s, abi.Query{Collection: "tags", OrderBy: by("note", "tag")}, list(row{"a", "x"}, row{"a", "y"}))
+	})
+
 	t.Run("no mutations", func(t *testing.T) {
-		if results, err := s.Write(testContext(t), nil, nil); err != nil || len(results) != 0 {
+		if results, err := s.Write(testContext(t), nil, nil, data.Everything()); err != nil || len(results) != 0 {
 			t.Errorf("got %v, %v", results, err)
 		}
 	})
@@ -156,7 +179,7 @@ func testAtomic(t *testing.T, open opener) {
 			for i := range test.ms {
 				test.ms[i].Collection = "notes"
 			}
-			results, err := s.Write(testContext(t), test.ms, test.batch)
+			results, err := s.Write(testContext(t), test.ms, test.batch, data.Everything())
 			WantError(t, err, test.code, test.words...)
 			if results != nil {
 				t.Errorf("results of a write that failed: %v", results)
@@ -189,7 +212,7 @@ func testRoundTrip(t *testing.T, open opener) {
 	add(nil, nil, nil, []byte{0xff, 0, 0xfe})
 	insert(t, s, "here", columns, rows...)
 
-	c, err := s.Open(testContext(t), &abi.Query{Collection: "here", OrderBy: by("id")})
+	c, err := s.Open(testContext(t), &abi.Query{Collection: "here", OrderBy: by("id")}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +235,7 @@ func testRoundTrip(t *testing.T, open opener) {
 			"lookup": {Collection: collection, Lookup: buf[:n]},
 		} {
 			again := make([]byte, 1<<20)
-			c, err := s.Open(testContext(t), &q)
+			c, err := s.Open(testContext(t), &q, data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}

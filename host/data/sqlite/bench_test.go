@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/host/data"
 )
 
 // The benchmarks do what the archive worker does, on its table, and the same
@@ -73,7 +74,7 @@ func BenchmarkRead(b *testing.B) {
 		order := []abi.Order{{Column: "created_at"}, {Column: "id"}}
 		var after []any
 		for b.Loop() {
-			c, err := s.Open(ctx, &abi.Query{Collection: "chat_messages", OrderBy: order, After: after, Limit: pageRows})
+			c, err := s.Open(ctx, &abi.Query{Collection: "chat_messages", OrderBy: order, After: after, Limit: pageRows}, data.Everything())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -185,7 +186,7 @@ func lastPlace(b *testing.B, page []byte) ([]any, int) {
 func BenchmarkInsertDelete(b *testing.B) {
 	path := chatDatabase(b)
 	source := serve(b, Config{Path: path, ReadOnly: true})
-	c, err := source.Open(context.Background(), &abi.Query{Collection: "chat_messages", Limit: pageRows})
+	c, err := source.Open(context.Background(), &abi.Query{Collection: "chat_messages", Limit: pageRows}, data.Everything())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func BenchmarkInsertDelete(b *testing.B) {
 		rows := 0
 		for b.Loop() {
 			for _, verb := range []abi.Verb{abi.InsertNew, abi.Delete} {
-				got, err := s.Write(ctx, []abi.Mutation{{Collection: "chat_messages", Verb: verb}}, page)
+				got, err := s.Write(ctx, []abi.Mutation{{Collection: "chat_messages", Verb: verb}}, page, data.Everything())
 				if err != nil || got[0].Applied != pageRows {
 					b.Fatal(got, err)
 				}
@@ -273,7 +274,7 @@ func BenchmarkLookup(b *testing.B) {
 	s := serve(b, Config{Path: chatDatabase(b)})
 	page := make([]byte, 1<<20)
 	read := func(q abi.Query, buf []byte) []byte {
-		c, err := s.Open(context.Background(), &q)
+		c, err := s.Open(context.Background(), &q, data.Everything())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func TestDeadlineInterrupts(t *testing.T) {
 		`CREATE TRIGGER slow BEFORE INSERT ON t WHEN new.id > 100 BEGIN SELECT i FROM endless; END`)
 	next := func(q abi.Query) func(context.Context) error {
 		return func(ctx context.Context) error {
-			c, err := s.Open(context.Background(), &q)
+			c, err := s.Open(context.Background(), &q, data.Everything())
 			if err != nil {
 				return err
 			}
@@ -39,7 +39,7 @@ func TestDeadlineInterrupts(t *testing.T) {
 		{"lookup", next(abi.Query{Collection: "endless", Key: []string{"i"}, Lookup: datatest.Batch([]string{"i"}, []any{int64(-1)})})},
 		{"insert", func(ctx context.Context) error {
 			_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}},
-				datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(101)}))
+				datatest.Batch([]string{"id"}, []any{int64(1)}, []any{int64(101)}), data.Everything())
 			return err
 		}},
 	} {
@@ -83,7 +83,7 @@ func TestReadersAreBounded(t *testing.T) {
 	q := &abi.Query{Collection: "t"}
 	var open []data.Cursor
 	for range 2 {
-		c, err := s.Open(context.Background(), q)
+		c, err := s.Open(context.Background(), q, data.Everything())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,12 +91,12 @@ func TestReadersAreBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	_, err := s.Open(ctx, q)
+	_, err := s.Open(ctx, q, data.Everything())
 	datatest.WantError(t, err, abi.DeadlineExceeded, "read connection", "2")
 
 	waiting := make(chan error)
 	go func() {
-		c, err := s.Open(context.Background(), q)
+		c, err := s.Open(context.Background(), q, data.Everything())
 		if err == nil {
 			err = c.Close()
 		}
@@ -123,12 +123,13 @@ func TestReadersAreBounded(t *testing.T) {
 func TestWritersQueue(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{}, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
-	s.writing <- struct{}{}
+	other := &batch{wake: make(chan signal, 1)}
+	s.line.join(other) // leads, and does nothing
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}))
+	_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}), data.Everything())
 	datatest.WantError(t, err, abi.DeadlineExceeded, "writers")
-	<-s.writing
+	s.line.pass()
 }
 
 func TestCloseEndsWhatRuns(t *testing.T) {
@@ -138,7 +139,7 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	started := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
-		c, err := s.Open(context.Background(), &abi.Query{Collection: "endless"})
+		c, err := s.Open(context.Background(), &abi.Query{Collection: "endless"}, data.Everything())
 		started <- struct{}{}
 		if err != nil {
 			t.Error(err)
@@ -149,17 +150,17 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	})
 	running.Go(func() {
 		started <- struct{}{}
-		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}))
+		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}), data.Everything())
 		datatest.WantError(t, err, abi.Unavailable, "closed")
 	})
 	<-started
 	<-started
-	idle, err := s.Open(context.Background(), &abi.Query{Collection: "t"}) // open, and nobody closes it
+	idle, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything()) // open, and nobody closes it
 	if err != nil {
 		t.Fatal(err)
 	}
 	running.Go(func() {
-		_, err := s.Open(context.Background(), &abi.Query{Collection: "t"}) // waits for a connection, or finds it closed
+		_, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything()) // waits for a connection, or finds it closed
 		datatest.WantError(t, err, abi.Unavailable, "closed")
 	})
 	if err := s.Close(); err != nil {
@@ -175,14 +176,14 @@ func TestSelfLock(t *testing.T) {
 	// Without WAL a cursor that is open keeps the commit out, which must fail
 	// and not hang.
 	s := openStore(t, Config{BusyTimeout: 30 * time.Millisecond}, `PRAGMA journal_mode=DELETE`, `CREATE TABLE t (id INTEGER PRIMARY KEY)`, `INSERT INTO t VALUES (1), (2)`)
-	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Next(context.Background(), make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(3)}))
+	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(3)}), data.Everything())
 	datatest.WantError(t, err, abi.Unavailable, "locked")
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -208,7 +209,7 @@ func TestCloseHammer(t *testing.T) {
 			users.Go(func() {
 				for i := 0; ; i++ {
 					_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}},
-						datatest.Batch([]string{"id"}, []any{int64(u*1000 + i)}))
+						datatest.Batch([]string{"id"}, []any{int64(u*1000 + i)}), data.Everything())
 					if !check(err) {
 						return
 					}
@@ -216,7 +217,7 @@ func TestCloseHammer(t *testing.T) {
 			})
 			users.Go(func() {
 				for i := 0; ; i++ {
-					c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+					c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 					if !check(err) {
 						return
 					}

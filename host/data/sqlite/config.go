@@ -62,11 +62,11 @@ func (c Config) validate() error {
 }
 
 // find returns the absolute path, without symbolic links, of a database that
-// exists. It does not open the file: closing it again would take away all
+// exists, and which file that is. It does not open the file: closing it again would take away all
 // POSIX locks that the process has on it, SQLite's among them.
-func find(path string) (string, error) {
+func find(path string) (string, os.FileInfo, error) {
 	if path == "" {
-		return "", abi.Errorf(abi.InvalidArgument, "sqlite: no path was given")
+		return "", nil, abi.Errorf(abi.InvalidArgument, "sqlite: no path was given")
 	}
 	resolved, err := filepath.EvalSymlinks(path)
 	if err == nil {
@@ -78,11 +78,11 @@ func find(path string) (string, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", abi.Errorf(abi.NotFound, "database %s does not exist; it must be created before it is served: %w", path, err)
+		return "", nil, abi.Errorf(abi.NotFound, "database %s does not exist; it must be created before it is served: %w", path, err)
 	case err != nil:
-		return "", abi.Errorf(abi.Unavailable, "database %s: %w", path, err)
+		return "", nil, abi.Errorf(abi.Unavailable, "database %s: %w", path, err)
 	case !info.Mode().IsRegular():
-		return "", abi.Errorf(abi.InvalidArgument, "database %s is no regular file but %s", path, info.Mode().Type())
+		return "", nil, abi.Errorf(abi.InvalidArgument, "database %s is no regular file but %s", path, info.Mode().Type())
 	}
-	return resolved, nil
+	return resolved, info, nil
 }

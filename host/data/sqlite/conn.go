@@ -14,8 +14,14 @@ type conn struct {
 	commit   *lite.Stmt
 	rollback *lite.Stmt
 	version  *lite.Stmt
-	scratch  []byte // for bind
-	broken   bool   // not to be used again
+
+	// Of the writer: around each batch but a transaction's first.
+	savepoint, undo, release *lite.Stmt
+
+	statements int64 // as counted last
+
+	scratch []byte // for bind
+	broken  bool   // not to be used again
 }
 
 const cachedStatements = 64
@@ -29,6 +35,7 @@ func (s *Store) open(ctx context.Context, writes bool) (_ *conn, err error) {
 		// SQLite from loading what is far above.
 		MaxLength:  2*s.cfg.MaxRowBytes + 1<<16,
 		Statements: cachedStatements,
+		Check:      s.checkMoved,
 	})
 	if err != nil {
 		return nil, err
@@ -64,17 +71,22 @@ func (s *Store) open(ctx context.Context, writes bool) (_ *conn, err error) {
 		{&c.commit, "COMMIT"},
 		{&c.rollback, "ROLLBACK"},
 		{&c.version, "PRAGMA schema_version"},
+		{&c.savepoint, "SAVEPOINT batch"},
+		{&c.undo, "ROLLBACK TO batch"},
+		{&c.release, "RELEASE batch"},
 	} {
 		if *p.stmt, err = lc.Prepare(p.sql); err != nil {
 			return nil, err
 		}
 	}
+	s.counts.opened(c)
+	s.noteLog()
 	return c, nil
 }
 
 // Close closes the connection.
 func (c *conn) Close() error {
-	for _, s := range []*lite.Stmt{c.begin, c.commit, c.rollback, c.version} {
+	for _, s := range []*lite.Stmt{c.begin, c.commit, c.rollback, c.version, c.savepoint, c.undo, c.release} {
 		if s != nil {
 			s.Finalize()
 		}
@@ -105,6 +117,9 @@ func (c *conn) each(sql, param string, row func(*lite.Stmt)) error {
 	}
 	for {
 		more, err := st.Step()
+		if err != nil && c.Stopped() {
+			err = errInterrupted // a pragma in FROM says it with another code
+		}
 		if err != nil || !more {
 			return err
 		}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,10 +18,14 @@ import (
 // state open there may be a row pending that was stepped to but did not fit.
 type cursor struct {
 	store  *Store
-	table  *table
+	budget *data.Budget
+	what   string // for error messages
+	table  *seen  // nil for a statement of the operator's
 	names  []string
 	header []byte
 	lookup *lookup // nil for a query
+
+	discreet func(error) error // what of an error the caller may know
 
 	running *lite.Conn // conn's, for abandon to interrupt
 
@@ -35,77 +40,100 @@ type cursor struct {
 }
 
 // Open implements [data.Store].
-func (s *Store) Open(ctx context.Context, q *abi.Query) (data.Cursor, error) {
+func (s *Store) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
 	if err := data.CheckQuery(q); err != nil {
 		return nil, err
 	}
-	if len(q.Lookup) > s.cfg.MaxBatchBytes {
+	switch {
+	case q.Named != "":
+		return nil, abi.Errorf(abi.Internal, "query: a named query is not for a store")
+	case q.Describe:
+		return s.describe(ctx, q.Collection, scope)
+	case len(q.Lookup) > s.cfg.MaxBatchBytes:
 		return nil, abi.Errorf(abi.LimitExceeded, "query: lookup: %d bytes, at most %d", len(q.Lookup), s.cfg.MaxBatchBytes)
 	}
-	conn, err := s.acquire(ctx)
+	c := &cursor{store: s, budget: scope.Budget, what: fmt.Sprintf("%q", data.Clip(q.Collection))}
+	err := s.begin(ctx, "opening "+c.what, func(conn *conn) error {
+		schema, err := s.schemaOf(conn)
+		if err != nil {
+			return err
+		}
+		if c.table, err = schema.see(conn, scope, q.Collection); err != nil {
+			return err
+		}
+		c.discreet = c.table.discreet
+		if q.Lookup != nil {
+			err = c.startLookup(conn, q)
+		} else {
+			err = c.startSelect(conn, q)
+		}
+		if err != nil {
+			return c.discreet(err)
+		}
+		return c.start(conn)
+	})
 	if err != nil {
 		return nil, err
-	}
-	c, err := s.start(ctx, conn, q)
-	if err != nil {
-		s.release(conn)
-		return nil, prefix(s.failure(ctx, err), "opening %q", data.Clip(q.Collection))
 	}
 	return c, nil
 }
 
-// start begins the transaction and the statement of q on conn.
-func (s *Store) start(ctx context.Context, conn *conn, q *abi.Query) (_ *cursor, err error) {
+// begin runs f in a read transaction on a connection, which f has taken over if
+// it succeeds. what is in front of the error.
+func (s *Store) begin(ctx context.Context, what string, f func(*conn) error) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.within(ctx, conn, f); err != nil {
+		s.release(conn)
+		return prefix(s.failure(ctx, err), "%s", what)
+	}
+	return nil
+}
+
+func (s *Store) within(ctx context.Context, conn *conn, f func(*conn) error) error {
 	release := conn.Watch(ctx)
 	defer release()
 	if s.isClosed() { // after Watch: an Interrupt from here on is seen
-		return nil, errClosed
+		return errClosed
 	}
 	if err := conn.begin.Run(); err != nil {
-		return nil, err
+		return err
 	}
-	schema, err := s.schemaOf(conn)
-	if err != nil {
-		return nil, err
-	}
-	c := &cursor{store: s, conn: conn, running: conn.Conn}
-	if c.table, err = schema.table(conn, q.Collection); err != nil {
-		return nil, err
-	}
-	if q.Lookup != nil {
-		err = c.startLookup(q)
-	} else {
-		err = c.startSelect(q)
-	}
-	if err != nil {
-		return nil, err
-	}
+	return f(conn)
+}
+
+// start makes the cursor ready for Next, when c.st is.
+func (c *cursor) start(conn *conn) error {
+	s := c.store
 	if conn.Stopped() {
 		c.st.Clear()
-		return nil, errInterrupted
+		return errInterrupted
 	}
+	c.conn, c.running = conn, conn.Conn
 	c.header = header(c.names)
 	c.rows = rowEncoder{st: c.st, columns: len(c.names), most: s.cfg.MaxRowBytes}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed() { // Close may have gone through the cursors already
 		c.st.Clear()
-		return nil, errClosed
+		return errClosed
 	}
 	s.cursors[c] = struct{}{}
-	return c, nil
+	return nil
 }
 
-func (c *cursor) startSelect(q *abi.Query) error {
+func (c *cursor) startSelect(conn *conn, q *abi.Query) error {
 	sql, params, names, err := selectSQL(c.table, q)
 	if err != nil {
 		return err
 	}
 	c.names = names
-	if c.st, err = c.conn.Cached(sql); err != nil {
+	if c.st, err = conn.Cached(sql, c.table.reading()); err != nil {
 		return err
 	}
-	if err := c.conn.bind(c.st, params); err != nil {
+	if err := conn.bind(c.st, params); err != nil {
 		c.st.Clear()
 		return err
 	}
@@ -153,12 +181,16 @@ func (c *cursor) fill(dst []byte) (used int, end bool, err error) {
 	// A buffer too small for the names is too small for any row behind them.
 	dst = append(dst, c.header[:min(len(c.header), cap(dst))]...)
 	names := len(dst)
-	for {
+	rows, most := int64(0), c.budget.Left()
+	for ; rows < most || rows == 0; rows++ {
 		if !c.pending {
 			more, err := c.step()
 			if err == nil && !more {
 				end = true
 				break
+			}
+			if err == nil {
+				err = c.budget.Spent() // the end may still be seen
 			}
 			var fits bool
 			if err == nil {
@@ -176,12 +208,16 @@ func (c *cursor) fill(dst []byte) (used int, end bool, err error) {
 			}
 			c.pending = true
 		}
+		if err := c.budget.Spent(); err != nil {
+			return 0, false, err
+		}
 		if len(c.rows.spill) > cap(dst)-len(dst) {
 			break
 		}
 		dst = append(dst, c.rows.spill...)
 		c.pending = false
 	}
+	c.budget.Read(rows)
 	switch {
 	case len(dst) > names:
 		return len(dst), end, nil
@@ -210,11 +246,11 @@ func (c *cursor) step() (bool, error) {
 func (c *cursor) fail(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errRowSize):
-		err = c.store.tooLong(c.table, c.n-1, rowKey(c.table, c.names, c.st))
+		err = c.store.tooLong(c.what, c.n-1, rowKey(c.table, c.names, c.st))
 	case isPrimary(err, sqlite3.SQLITE_TOOBIG):
-		err = c.store.tooLong(c.table, c.n, "")
+		err = c.store.tooLong(c.what, c.n, "")
 	default:
-		err = prefix(c.store.failure(ctx, err), "reading %q", c.table.name)
+		err = prefix(c.store.failure(ctx, c.discreet(err)), "reading %s", c.what)
 	}
 	c.err = err
 	if isBroken(err) {

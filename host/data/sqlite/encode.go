@@ -104,7 +104,10 @@ func header(names []string) []byte {
 
 // rowKey describes the current row of st by its primary key, as far as it is
 // among the columns that were asked for.
-func rowKey(t *table, names []string, st *lite.Stmt) string {
+func rowKey(t *seen, names []string, st *lite.Stmt) string {
+	if t == nil {
+		return ""
+	}
 	var parts []string
 	for _, k := range t.key {
 		for i, name := range names {
@@ -181,7 +184,7 @@ func keyed(key string) string {
 }
 
 // tooLong is what a row above MaxRowBytes ends a query with.
-func (s *Store) tooLong(t *table, n int64, key string) error {
-	return abi.Errorf(abi.LimitExceeded, "collection %q: row %d of the query%s takes more than the %d bytes allowed for one",
-		t.name, n, keyed(key), s.cfg.MaxRowBytes)
+func (s *Store) tooLong(what string, n int64, key string) error {
+	return abi.Errorf(abi.LimitExceeded, "%s: row %d of the query%s takes more than the %d bytes allowed for one",
+		what, n, keyed(key), s.cfg.MaxRowBytes)
 }

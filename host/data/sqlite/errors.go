@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -58,6 +59,13 @@ func isPrimary(err error, code int32) bool {
 	return errors.As(err, &e) && e.Primary() == code
 }
 
+// isInterrupt says whether err is that of an interrupt. It comes as a plain
+// error out of a virtual table, which is where the schema is read from.
+func isInterrupt(err error) bool {
+	var e *lite.Error
+	return errors.As(err, &e) && (e.Primary() == sqlite3.SQLITE_INTERRUPT || e.Code == sqlite3.SQLITE_ERROR && e.Text == errInterrupted.Text)
+}
+
 // failure makes an abi.Error of what a call on a connection failed with.
 // Interruption has no reason of its own: it is ctx that ended, or the store
 // that was closed. A lock not got because ctx ended shows as SQLITE_BUSY.
@@ -66,7 +74,7 @@ func (s *Store) failure(ctx context.Context, err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	interrupted := isPrimary(err, sqlite3.SQLITE_INTERRUPT)
+	interrupted := isInterrupt(err)
 	busy := isPrimary(err, sqlite3.SQLITE_BUSY)
 	switch ended := ctx.Err(); {
 	case ended != nil && busy:
@@ -78,7 +86,12 @@ func (s *Store) failure(ctx context.Context, err error) error {
 	case busy:
 		return abi.Errorf(abi.Unavailable, "another connection had the database locked for %v: %w", s.cfg.BusyTimeout, err)
 	}
-	return abi.Errorf(codeOf(err), "%w", err)
+	if code := codeOf(err); code != abi.Corrupt {
+		return abi.Errorf(code, "%w", err)
+	}
+	// Of a schema that cannot be read SQLite names the part, to whoever comes first.
+	text, _, _ := strings.Cut(err.Error(), " (")
+	return abi.Errorf(abi.Corrupt, "%s", text)
 }
 
 // prefix says in front of an error what it is about.

@@ -16,10 +16,10 @@ type place struct {
 }
 
 // order writes the keyset bounds and ORDER BY.
-func (w *query) order(t *table, q *abi.Query) error {
+func (w *query) order(t *seen, q *abi.Query) error {
 	places := make([]place, len(q.OrderBy))
 	for i, o := range q.OrderBy {
-		c, err := t.column(o.Column)
+		c, err := t.readable(o.Column)
 		if err != nil {
 			return err
 		}

@@ -20,13 +20,13 @@ type lookup struct {
 	found  bool // st is at a row
 }
 
-func (c *cursor) startLookup(q *abi.Query) error {
+func (c *cursor) startLookup(conn *conn, q *abi.Query) error {
 	// The caller's memory may be a guest's, which goes on.
 	batch, err := wire.OpenBatch(bytes.Clone(q.Lookup))
 	if err != nil {
 		return prefix(err, "query: lookup")
 	}
-	key, err := c.table.keyOr(q.Key)
+	key, err := c.table.keyOr(q.Key, c.table.rights.Read, "read")
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,8 @@ func (c *cursor) startLookup(q *abi.Query) error {
 			w.add(c.table.columns[k].qualified, " = ?", strconv.Itoa(n))
 		}
 	}
-	if c.st, err = c.conn.Cached(w.sql.String()); err != nil {
+	w.within(c.table)
+	if c.st, err = conn.Cached(w.sql.String(), c.table.reading()); err != nil {
 		return err
 	}
 	c.lookup = l
@@ -70,7 +71,7 @@ func (l *lookup) step(c *cursor) (bool, error) {
 		}
 		if more {
 			return false, abi.Errorf(abi.Conflict, "query: lookup: row %d%s: the key finds more than one row of %q",
-				l.batch.Index(), keyed(batchKey(c.table, l.key, l.batch.Columns, l.batch.Row())), c.table.name)
+				l.batch.Index(), keyed(batchKey(c.table.table, l.key, l.batch.Columns, l.batch.Row())), c.table.name)
 		}
 	}
 	l.found = false
@@ -81,7 +82,7 @@ func (l *lookup) step(c *cursor) (bool, error) {
 			return false, errInterrupted
 		}
 		if err := l.binder.bind(c.conn, c.st, l.batch.Row()); err != nil {
-			return false, prefix(c.store.failure(context.Background(), err), "query: lookup: row %d", l.batch.Index())
+			return false, prefix(c.store.failure(context.Background(), c.table.discreet(err)), "query: lookup: row %d", l.batch.Index())
 		}
 		var err error
 		if l.found, err = c.st.Step(); err != nil || l.found {

@@ -12,23 +12,35 @@ import (
 type plan struct {
 	sql    string
 	binder binder
-	key    []int // of the table, for error messages
+	key    []int // of the table
+	shown  []int // what of it may be named in an error
+	check  bool  // the statement returns for each row whether it is within the grant
 }
 
 // planOf writes the statement of a mutation whose batch has these columns. It
 // was checked by data.CheckMutation.
-func planOf(t *table, m *abi.Mutation, columns []string) (*plan, error) {
+func planOf(t *seen, m *abi.Mutation, columns []string) (*plan, error) {
 	if t.view {
 		return nil, abi.Errorf(abi.ReadOnly, "collection %q is a view", t.name)
 	}
-	p := &plan{key: t.key}
+	p := &plan{key: t.key, check: t.filter != "" && m.Verb != abi.Delete}
 	var err error
 	if p.binder, err = newBinder(columns); err != nil {
 		return nil, err
 	}
-	if m.Verb != abi.Insert {
-		if p.key, err = t.keyOr(m.Key); err != nil {
-			return nil, err
+	switch m.Verb {
+	case abi.Insert:
+	case abi.InsertNew, abi.Upsert:
+		p.key, err = t.keyOr(m.Key, t.rights.Insert, "insert")
+	default:
+		p.key, err = t.keyOr(m.Key, t.rights.Key(), "read")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range p.key {
+		if t.rights.Sees(t.columns[k].name) {
+			p.shown = append(p.shown, k)
 		}
 	}
 	var w strings.Builder
@@ -41,14 +53,21 @@ func planOf(t *table, m *abi.Mutation, columns []string) (*plan, error) {
 	default:
 		err = p.insert(&w, t, m, columns)
 	}
+	if p.check {
+		w.WriteString(" RETURNING (" + t.filter + ")")
+	}
 	p.sql = w.String()
 	return p, err
 }
 
 // set returns the table's columns that m writes.
-func (p *plan) set(t *table, m *abi.Mutation, columns []string) ([]int, error) {
+func (p *plan) set(t *seen, m *abi.Mutation, columns []string) ([]int, error) {
+	granted, verb := t.rights.Insert, "insert"
+	if m.Verb == abi.Update {
+		granted, verb = t.rights.Update, "update"
+	}
 	if m.Columns != nil {
-		set, err := t.pick(m.Columns)
+		set, err := t.pick(m.Columns, granted, verb)
 		if err != nil {
 			return nil, err
 		}
@@ -59,22 +78,28 @@ func (p *plan) set(t *table, m *abi.Mutation, columns []string) ([]int, error) {
 		}
 		return set, nil
 	}
-	all, err := t.pick(columns)
-	if err != nil {
-		return nil, err
+	var set []int
+	for _, name := range columns {
+		c, exists := t.byName[name]
+		if exists && t.rights.Sees(name) && (t.columns[c].generated || m.Verb == abi.Update && slices.Contains(p.key, c)) {
+			continue
+		}
+		c, err := t.column(name, granted, verb)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, c)
 	}
-	return slices.DeleteFunc(all, func(c int) bool {
-		return t.columns[c].generated || m.Verb == abi.Update && slices.Contains(p.key, c)
-	}), nil
+	return set, nil
 }
 
 // param returns the parameter for a column as SQL.
-func (p *plan) param(t *table, column int) (string, error) {
+func (p *plan) param(t *seen, column int) (string, error) {
 	n, err := p.binder.param(t.columns[column].name)
 	return "?" + strconv.Itoa(n), err
 }
 
-func (p *plan) insert(w *strings.Builder, t *table, m *abi.Mutation, columns []string) error {
+func (p *plan) insert(w *strings.Builder, t *seen, m *abi.Mutation, columns []string) error {
 	set, err := p.set(t, m, columns)
 	if err != nil {
 		return err
@@ -107,17 +132,37 @@ func (p *plan) insert(w *strings.Builder, t *table, m *abi.Mutation, columns []s
 	}
 	for _, c := range set {
 		if !slices.Contains(p.key, c) {
+			if _, err := t.column(t.columns[c].name, t.rights.Update, "update"); err != nil {
+				return err
+			}
 			update = append(update, t.columns[c].quoted+" = excluded."+t.columns[c].quoted)
 		}
 	}
 	if len(update) == 0 { // a row that is all key counts as written
-		update = append(update, conflict[0]+" = "+t.columns[p.key[0]].qualified)
+		same, err := t.updatable(p.key[0])
+		if err != nil {
+			return err
+		}
+		update = append(update, same.quoted+" = "+same.qualified)
 	}
 	w.WriteString("UPDATE SET " + strings.Join(update, ", "))
+	if t.filter != "" {
+		w.WriteString(" WHERE " + t.filter)
+	}
 	return nil
 }
 
-func (p *plan) update(w *strings.Builder, t *table, m *abi.Mutation, columns []string) error {
+// updatable returns a column that may be updated, the preferred one if it is.
+func (s *seen) updatable(preferred int) (column, error) {
+	for _, c := range append([]column{s.columns[preferred]}, s.columns...) {
+		if s.rights.Update.Has(c.name) && !c.generated {
+			return c, nil
+		}
+	}
+	return column{}, abi.Errorf(abi.NotGranted, "collection %q: %q was not granted", s.name, "update")
+}
+
+func (p *plan) update(w *strings.Builder, t *seen, m *abi.Mutation, columns []string) error {
 	set, err := p.set(t, m, columns)
 	if err != nil {
 		return err
@@ -140,7 +185,7 @@ func (p *plan) update(w *strings.Builder, t *table, m *abi.Mutation, columns []s
 }
 
 // where writes the condition on key and expectation.
-func (p *plan) where(w *strings.Builder, t *table, m *abi.Mutation) error {
+func (p *plan) where(w *strings.Builder, t *seen, m *abi.Mutation) error {
 	sep := " WHERE "
 	for _, k := range p.key {
 		value, err := p.param(t, k)
@@ -150,11 +195,15 @@ func (p *plan) where(w *strings.Builder, t *table, m *abi.Mutation) error {
 		w.WriteString(sep + t.columns[k].qualified + " = " + value)
 		sep = " AND "
 	}
-	expect, err := t.pick(m.Expect)
-	if err != nil || m.Expect == nil {
+	if t.filter != "" {
+		w.WriteString(sep + t.filter)
+	}
+	expect, err := t.pick(m.Expect, t.rights.Read, "read")
+	if err != nil {
 		return err
 	}
 	for _, c := range expect {
+		sep = " AND "
 		value, err := p.param(t, c)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
 )
@@ -97,7 +98,7 @@ func TestReadOnly(t *testing.T) {
 	if err != nil || len(rows) != 1 {
 		t.Errorf("reading: %v, %v", rows, err)
 	}
-	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(2)}))
+	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(2)}), data.Everything())
 	datatest.WantError(t, err, abi.ReadOnly)
 }
 
@@ -111,7 +112,7 @@ func TestReadOnlyFile(t *testing.T) {
 		if err := s.writer.Exec("PRAGMA query_only = ON"); err != nil {
 			t.Fatal(err)
 		}
-		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(2)}))
+		_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(2)}), data.Everything())
 		datatest.WantError(t, err, abi.ReadOnly)
 		return
 	}
@@ -120,7 +121,7 @@ func TestReadOnlyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, Config{Path: path})
-	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(2)}))
+	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(2)}), data.Everything())
 	datatest.WantError(t, err, abi.ReadOnly)
 }
 
@@ -177,7 +178,7 @@ func TestFull(t *testing.T) {
 	for i := range 100 {
 		rows = append(rows, []any{int64(i + 10), strings.Repeat("x", 2000)})
 	}
-	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...))
+	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...), data.Everything())
 	datatest.WantError(t, err, abi.Full, `"t"`, "row ")
 	left, err := readAll(s, abi.Query{Collection: "t", Columns: []string{"id"}})
 	if err != nil || len(left) != 1 {
@@ -197,7 +198,7 @@ func TestLocked(t *testing.T) {
 	insert := []abi.Mutation{{Collection: "t", Verb: abi.Insert}}
 
 	start := time.Now()
-	_, err := s.Write(context.Background(), insert, batch)
+	_, err := s.Write(context.Background(), insert, batch, data.Everything())
 	datatest.WantError(t, err, abi.Unavailable, "locked")
 	_, err = readAll(s, abi.Query{Collection: "t"})
 	datatest.WantError(t, err, abi.Unavailable, "locked")
@@ -208,7 +209,7 @@ func TestLocked(t *testing.T) {
 	if _, err := other.Exec("COMMIT"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Write(context.Background(), insert, batch); err != nil {
+	if _, err := s.Write(context.Background(), insert, batch, data.Everything()); err != nil {
 		t.Errorf("after the lock was gone: %v", err)
 	}
 }
@@ -223,11 +224,11 @@ func TestLockedUntilTheDeadline(t *testing.T) {
 	}
 	for name, call := range map[string]func(context.Context) error{
 		"write": func(ctx context.Context) error {
-			_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}))
+			_, err := s.Write(ctx, []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{int64(1)}), data.Everything())
 			return err
 		},
 		"read": func(ctx context.Context) error {
-			_, err := s.Open(ctx, &abi.Query{Collection: "t"})
+			_, err := s.Open(ctx, &abi.Query{Collection: "t"}, data.Everything())
 			return err
 		},
 		"open": func(ctx context.Context) error {

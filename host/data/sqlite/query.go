@@ -17,12 +17,17 @@ type query struct {
 
 // selectSQL writes the SELECT for q, which was checked, and returns it with
 // its parameters and the names of its columns.
-func selectSQL(t *table, q *abi.Query) (sql string, params []any, names []string, err error) {
+func selectSQL(t *seen, q *abi.Query) (sql string, params []any, names []string, err error) {
 	w := &query{}
 	w.add("SELECT ")
-	if q.Aggregates != nil {
+	exists := len(q.Aggregates) == 1 && q.Aggregates[0].Func == "exists"
+	switch {
+	case exists: // by itself it ends at the first row
+		names = []string{"exists"}
+		w.add("EXISTS (SELECT 1")
+	case q.Aggregates != nil:
 		names, err = w.aggregates(t, q.Aggregates)
-	} else {
+	default:
 		names, err = w.columns(t, q.Columns)
 	}
 	if err != nil {
@@ -34,11 +39,15 @@ func selectSQL(t *table, q *abi.Query) (sql string, params []any, names []string
 			return "", nil, nil, err
 		}
 	}
+	w.within(t)
 	if err := w.order(t, q); err != nil {
 		return "", nil, nil, err
 	}
 	if q.Limit > 0 {
 		w.add(" LIMIT ", w.param(q.Limit))
+	}
+	if exists {
+		w.add(")")
 	}
 	return w.sql.String(), w.params, names, nil
 }
@@ -67,8 +76,16 @@ func (w *query) term() {
 	}
 }
 
-func (w *query) columns(t *table, wanted []string) ([]string, error) {
-	picked, err := t.pick(wanted)
+// within writes the term for the rows that are granted.
+func (w *query) within(t *seen) {
+	if t.filter != "" {
+		w.term()
+		w.add(t.filter)
+	}
+}
+
+func (w *query) columns(t *seen, wanted []string) ([]string, error) {
+	picked, err := t.pickReadable(wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -83,18 +100,23 @@ func (w *query) columns(t *table, wanted []string) ([]string, error) {
 	return names, nil
 }
 
-func (w *query) aggregates(t *table, list []abi.Aggregate) ([]string, error) {
+func (w *query) aggregates(t *seen, list []abi.Aggregate) ([]string, error) {
 	names := make([]string, len(list))
 	for i, a := range list {
 		if i > 0 {
 			w.add(", ")
 		}
-		if a.Func == "count" {
+		switch a.Func {
+		case "count":
 			w.add("count(*)")
 			names[i] = a.Func
 			continue
+		case "exists":
+			w.add("count(*) > 0")
+			names[i] = a.Func
+			continue
 		}
-		c, err := t.column(a.Column)
+		c, err := t.readable(a.Column)
 		if err != nil {
 			return nil, err
 		}
@@ -114,38 +136,70 @@ var comparisons = map[abi.Op]string{
 	abi.GreaterOrEqual: " >= ",
 }
 
-func (w *query) condition(t *table, c *abi.Condition) error {
-	i, err := t.column(c.Column)
+func (w *query) condition(t *seen, c *abi.Condition) error {
+	i, err := t.readable(c.Column)
 	if err != nil {
 		return err
 	}
-	column := t.columns[i].qualified
 	w.term()
+	return w.compare(t.columns[i].qualified, c, func(v any) (string, error) { return w.param(v), nil })
+}
+
+// compare writes a condition. value makes SQL of what is compared with.
+func (w *query) compare(column string, c *abi.Condition, value func(any) (string, error)) error {
+	var values []any
 	switch c.Op {
 	case abi.In:
-		w.add(column, " IN (")
-		list, _ := c.Value.([]any)
-		for i, v := range list {
-			if i > 0 {
-				w.add(", ")
-			}
-			w.add(w.param(v))
-		}
-		w.add(")")
+		values, _ = c.Value.([]any)
 	case abi.Like:
-		pattern := c.Value
-		if s, ok := pattern.(string); ok {
-			pattern = globOf(s)
+		values = []any{c.Value}
+		if s, ok := c.Value.(string); ok {
+			values[0] = globOf(s)
 		}
-		w.add(column, " GLOB ", w.param(pattern))
 	case abi.IsNull:
 		w.add(column, " IS NULL")
+		return nil
 	case abi.NotNull:
 		w.add(column, " IS NOT NULL")
+		return nil
 	default:
-		w.add(column, comparisons[c.Op], w.param(c.Value))
+		values = []any{c.Value}
+	}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		var err error
+		if texts[i], err = value(v); err != nil {
+			return err
+		}
+	}
+	switch c.Op {
+	case abi.In:
+		w.add(column, " IN (", strings.Join(texts, ", "), ")")
+	case abi.Like:
+		w.add(column, " GLOB ", texts[0])
+	default:
+		w.add(column, comparisons[c.Op], texts[0])
 	}
 	return nil
+}
+
+// literal writes a value of the operator's as SQL.
+func literal(v any) (string, error) {
+	switch v := v.(type) {
+	case bool:
+		return strconv.FormatInt(boolInt(v), 10), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case float64:
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			return strconv.FormatFloat(v, 'e', -1, 64), nil
+		}
+	case string:
+		if !strings.Contains(v, "\x00") { // where SQLite would stop reading
+			return "'" + strings.ReplaceAll(v, "'", "''") + "'", nil
+		}
+	}
+	return "", abi.Errorf(abi.Internal, "a grant has a condition with the value %#v", v)
 }
 
 // globOf makes a GLOB pattern of a LIKE pattern. GLOB tells upper from lower

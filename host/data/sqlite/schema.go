@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
 )
@@ -15,8 +14,10 @@ type schema struct {
 	version int64
 	names   map[string]bool // of collections, true for views
 
-	mu     sync.Mutex
-	tables map[string]*table
+	mu       sync.Mutex
+	tables   map[string]*table
+	links    [][2]string     // foreign keys, from child to parent; nil until asked for
+	triggers map[string]bool // the tables that have some, read with links
 }
 
 // table is a collection.
@@ -34,6 +35,7 @@ type column struct {
 	name      string
 	quoted    string // for SQL, by itself
 	qualified string // for SQL, with the table in front: SQLite never takes that for a string
+	declared  string // type
 	nullable  bool
 	generated bool
 }
@@ -55,7 +57,7 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	fresh := &schema{version: version, names: make(map[string]bool), tables: make(map[string]*table)}
 	err = c.each(collectionsSQL, "", func(row *lite.Stmt) {
 		name := string(row.Column(0).Bytes())
-		if len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
+		if name == "" || len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
 			return
 		}
 		fresh.names[name] = string(row.Column(1).Bytes()) == "view"
@@ -71,7 +73,7 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 func (sc *schema) table(c *conn, name string) (*table, error) {
 	view, ok := sc.names[name]
 	if !ok {
-		return nil, abi.Errorf(abi.UnknownCollection, "no collection %q", data.Clip(name))
+		return nil, data.UnknownCollection(name)
 	}
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
@@ -88,13 +90,14 @@ func (sc *schema) table(c *conn, name string) (*table, error) {
 		}
 		col := column{
 			name:      string(row.Column(0).Bytes()),
+			declared:  string(row.Column(4).Bytes()),
 			nullable:  row.Column(1).Int() == 0,
 			generated: hidden == 2 || hidden == 3,
 		}
 		col.quoted = quote(col.name)
 		col.qualified = t.quoted + "." + col.quoted
 		place := row.Column(2).Int()
-		rowid = rowid || place > 0 && strings.EqualFold(string(row.Column(4).Bytes()), "integer")
+		rowid = rowid || place > 0 && strings.EqualFold(col.declared, "integer")
 		t.byName[col.name] = len(t.columns)
 		t.columns = append(t.columns, col)
 		places = append(places, place)
@@ -118,46 +121,6 @@ func (sc *schema) table(c *conn, name string) (*table, error) {
 	}
 	sc.tables[name] = t
 	return t, nil
-}
-
-// column returns the index of a column.
-func (t *table) column(name string) (int, error) {
-	i, ok := t.byName[name]
-	if !ok {
-		return 0, abi.Errorf(abi.UnknownColumn, "collection %q has no column %q", t.name, data.Clip(name))
-	}
-	return i, nil
-}
-
-// pick returns the indices of the named columns, or of all for nil.
-func (t *table) pick(names []string) ([]int, error) {
-	if names == nil {
-		all := make([]int, len(t.columns))
-		for i := range all {
-			all[i] = i
-		}
-		return all, nil
-	}
-	picked := make([]int, len(names))
-	for i, name := range names {
-		var err error
-		if picked[i], err = t.column(name); err != nil {
-			return nil, err
-		}
-	}
-	return picked, nil
-}
-
-// keyOr returns the indices of the named columns, or of the primary key for
-// nil.
-func (t *table) keyOr(names []string) ([]int, error) {
-	if names != nil {
-		return t.pick(names)
-	}
-	if len(t.key) == 0 {
-		return nil, abi.Errorf(abi.InvalidArgument, "collection %q has no primary key; name the key's columns", t.name)
-	}
-	return t.key, nil
 }
 
 // names lists columns for an error message.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -32,7 +33,7 @@ func TestColumnsAddedByAnother(t *testing.T) {
 				t.Errorf("after a column was added: %v, %v", rows, err)
 			}
 			_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}},
-				datatest.Batch([]string{"b", "id"}, []any{int64(8), int64(1)}))
+				datatest.Batch([]string{"b", "id"}, []any{int64(8), int64(1)}), data.Everything())
 			if err != nil {
 				t.Errorf("writing the new column: %v", err)
 			}
@@ -64,7 +65,7 @@ func TestCollections(t *testing.T) {
 	weird := `we"ird ; name`
 	batch := datatest.Batch([]string{"order", "a b", `x"y`}, []any{int64(1), "one", "1"})
 	for _, verb := range []abi.Verb{abi.Insert, abi.Upsert, abi.InsertNew, abi.Update} {
-		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: weird, Verb: verb}}, batch); err != nil {
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: weird, Verb: verb}}, batch, data.Everything()); err != nil {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}
@@ -72,13 +73,13 @@ func TestCollections(t *testing.T) {
 	if err != nil || len(rows) != 1 {
 		t.Errorf("got %v, %v", rows, err)
 	}
-	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: weird, Verb: abi.Delete, Expect: []string{"a b"}}}, batch); err != nil {
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: weird, Verb: abi.Delete, Expect: []string{"a b"}}}, batch, data.Everything()); err != nil {
 		t.Errorf("delete: %v", err)
 	}
 
 	pair := datatest.Batch([]string{"a", "b"}, []any{"x", "y"})
 	for _, verb := range []abi.Verb{abi.Insert, abi.InsertNew, abi.Upsert, abi.Delete} {
-		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "worowid", Verb: verb}}, pair); err != nil {
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "worowid", Verb: verb}}, pair, data.Everything()); err != nil {
 			t.Errorf("without rowid, %s: %v", verb, err)
 		}
 	}
@@ -103,7 +104,7 @@ func TestGeneratedColumns(t *testing.T) {
 	t.Parallel()
 	const columns = `(id INTEGER PRIMARY KEY, a INTEGER, twice INTEGER AS (a*2) STORED, thrice INTEGER AS (a*3) VIRTUAL)`
 	s := openStore(t, Config{}, `CREATE TABLE t `+columns, `CREATE TABLE u `+columns, `INSERT INTO t (id, a) VALUES (1, 5)`)
-	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestGeneratedColumns(t *testing.T) {
 	}
 	defer c.Close()
 	for _, verb := range []abi.Verb{abi.Insert, abi.Upsert, abi.Update} {
-		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "u", Verb: verb}}, buf[:n]); err != nil {
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "u", Verb: verb}}, buf[:n], data.Everything()); err != nil {
 			t.Errorf("%s of a row as it was read: %v", verb, err)
 		}
 	}
@@ -122,7 +123,7 @@ func TestGeneratedColumns(t *testing.T) {
 	if want := [][]any{{int64(1), int64(5), int64(10), int64(15)}}; err != nil || !reflect.DeepEqual(rows, want) {
 		t.Errorf("got %v, %v, want %v", rows, err, want)
 	}
-	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "u", Verb: abi.Update, Columns: []string{"twice"}}}, buf[:n])
+	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "u", Verb: abi.Update, Columns: []string{"twice"}}}, buf[:n], data.Everything())
 	datatest.WantError(t, err, abi.InvalidArgument, `"twice"`, "generated")
 }
 
@@ -181,7 +182,7 @@ func planOfQuery(t *testing.T, s *Store, q *abi.Query) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := schema.table(c, q.Collection)
+	table, err := schema.see(c, data.Everything(), q.Collection)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -20,10 +21,15 @@ type Store struct {
 	schema atomic.Pointer[schema]
 	closed chan struct{} // closed by Close
 	once   sync.Once
+	counts counts
+	file   os.FileInfo // at path, when it was opened
+	moved  atomic.Bool
+	log    atomic.Pointer[os.FileInfo] // the write-ahead log, nil if there was none
+	limits groupLimits
 
 	readers chan struct{} // a token for each read connection in use
-	writing chan struct{} // the token of who uses the writer
-	writer  *conn         // opened by the first Write
+	line    *line         // batches that wait to be written
+	writer  *conn         // opened by the first Write; of who leads in the line
 
 	mu      sync.Mutex
 	idle    []*conn
@@ -43,16 +49,18 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, abi.Errorf(abi.InvalidArgument, "%w", err)
 	}
-	path, err := find(cfg.Path)
+	path, file, err := find(cfg.Path)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		cfg:     cfg,
 		path:    path,
+		file:    file,
 		closed:  make(chan struct{}),
 		readers: make(chan struct{}, cfg.Readers),
-		writing: make(chan struct{}, 1),
+		line:    newLine(),
+		limits:  defaultLimits,
 		cursors: make(map[*cursor]struct{}),
 	}
 	c, err := s.open(ctx, false)
@@ -86,6 +94,7 @@ func (s *Store) close() error {
 	// A cursor or a write that does not see closed from here on is seen below,
 	// as both enter themselves under mu first.
 	close(s.closed)
+	s.line.close()
 	s.mu.Lock()
 	cursors := slices.Collect(maps.Keys(s.cursors))
 	if s.busy != nil {
@@ -95,22 +104,21 @@ func (s *Store) close() error {
 	for _, c := range cursors {
 		c.abandon()
 	}
-	// With all tokens in hand nobody uses a connection.
+	// With all tokens in hand, and nobody in the lead, no connection is used.
 	for range cap(s.readers) {
 		s.readers <- struct{}{}
 	}
-	s.writing <- struct{}{}
+	s.line.wait()
 	var all []error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.idle {
-		all = append(all, c.Close())
+		all = append(all, s.shut(c))
 	}
-	s.idle = nil
 	if s.writer != nil {
-		all = append(all, s.writer.Close())
-		s.writer = nil
+		all = append(all, s.shut(s.writer))
 	}
+	s.idle, s.writer = nil, nil
 	return errors.Join(all...)
 }
 
@@ -137,6 +145,10 @@ func (s *Store) acquire(ctx context.Context) (*conn, error) {
 	}
 	s.mu.Unlock()
 	if c != nil {
+		if err := s.checkMoved(); err != nil {
+			s.release(c)
+			return nil, err
+		}
 		return c, nil
 	}
 	c, err := s.open(ctx, false)
@@ -152,11 +164,18 @@ func (s *Store) release(c *conn) {
 	c.end()
 	c.Unstage()
 	if c.broken {
-		_ = c.Close() // what there was to say has been said
+		_ = s.shut(c) // what there was to say has been said
 	} else {
+		s.counts.used(c)
 		s.mu.Lock()
 		s.idle = append(s.idle, c)
 		s.mu.Unlock()
 	}
 	<-s.readers
+}
+
+// shut closes a connection.
+func (s *Store) shut(c *conn) error {
+	s.counts.closed(c)
+	return c.Close()
 }

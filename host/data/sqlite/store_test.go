@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -77,15 +78,23 @@ func serve(t testing.TB, cfg Config) *Store {
 // readAll is datatest.Read with the error returned.
 func readAll(s *Store, q abi.Query) ([][]any, error) {
 	ctx := context.Background()
-	c, err := s.Open(ctx, &q)
+	c, err := s.Open(ctx, &q, data.Everything())
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	var rows [][]any
+	return cursorRows(c)
+}
+
+func cursorRows(c data.Cursor) (rows [][]any, err error) {
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := c.Next(ctx, buf)
+		n, err := c.Next(context.Background(), buf)
+		var tooLarge *data.RowTooLargeError
+		if errors.As(err, &tooLarge) {
+			buf = make([]byte, tooLarge.Size)
+			continue
+		}
 		if err != nil || n == 0 {
 			return rows, err
 		}
@@ -110,7 +119,7 @@ func readAll(s *Store, q abi.Query) ([][]any, error) {
 // insertID inserts a row with an id into t.
 func insertID(t testing.TB, s *Store, id int64) {
 	t.Helper()
-	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{id}))
+	_, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id"}, []any{id}), data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}

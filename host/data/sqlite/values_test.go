@@ -9,6 +9,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/datatest"
 )
 
@@ -30,7 +31,7 @@ func TestAnyValueInAnyColumn(t *testing.T) {
 	}
 	write := func(collection string, verb abi.Verb, expect []string, batch []byte) {
 		t.Helper()
-		results, err := s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: verb, Expect: expect}}, batch)
+		results, err := s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: verb, Expect: expect}}, batch, data.Everything())
 		if err != nil || results[0].Applied != int64(len(values)) {
 			t.Fatalf("%s: %+v, %v", verb, results, err)
 		}
@@ -73,12 +74,12 @@ func same(a, b any) bool {
 // pageOf returns the answer to a query as one batch.
 func pageOf(t *testing.T, s *Store, q abi.Query) []byte {
 	t.Helper()
-	c, err := s.Open(context.Background(), &q)
+	c, err := s.Open(context.Background(), &q, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, 1<<24)
 	n, err := c.Next(context.Background(), buf)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func pageOf(t *testing.T, s *Store, q abi.Query) []byte {
 func TestNotANumber(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{}, `CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL)`)
-	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "r"}, []any{int64(1), math.NaN()})); err != nil {
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "r"}, []any{int64(1), math.NaN()}), data.Everything()); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []abi.Query{
@@ -114,11 +115,11 @@ func TestExpectComparesStorageClasses(t *testing.T) {
 		for j, given := range values {
 			id := int64(i*len(values) + j)
 			set := datatest.Batch([]string{"id", "x"}, []any{id, stored})
-			if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, set); err != nil {
+			if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, set, data.Everything()); err != nil {
 				t.Fatal(err)
 			}
 			got, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Delete, Expect: []string{"x"}}},
-				datatest.Batch([]string{"id", "x"}, []any{id, given}))
+				datatest.Batch([]string{"id", "x"}, []any{id, given}), data.Everything())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,10 +135,10 @@ func TestExpectComparesStorageClasses(t *testing.T) {
 	}{
 		{"i", int64(1), "1"}, {"i", int64(1), 1.0}, {"s", "A", "a"}, {"s", "5", int64(5)},
 	} {
-		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.stored})); err != nil {
+		if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Upsert}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.stored}), data.Everything()); err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Delete, Expect: []string{test.column}}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.given}))
+		got, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Delete, Expect: []string{test.column}}}, datatest.Batch([]string{"id", test.column}, []any{int64(-1), test.given}), data.Everything())
 		if err != nil || got[0].Applied != 0 {
 			t.Errorf("column %s, %#v stored, %#v expected: %+v, %v", test.column, test.stored, test.given, got, err)
 		}
@@ -149,7 +150,7 @@ func TestRowLimit(t *testing.T) {
 	s := openStore(t, Config{MaxRowBytes: 1000}, `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)`,
 		`INSERT INTO t VALUES (7, hex(zeroblob(480))), (8, hex(zeroblob(600)))`, `CREATE TABLE huge (id INTEGER PRIMARY KEY, body BLOB)`,
 		`INSERT INTO huge VALUES (1, zeroblob(1000000))`)
-	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"})
+	c, err := s.Open(context.Background(), &abi.Query{Collection: "t"}, data.Everything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,13 +165,13 @@ func TestRowLimit(t *testing.T) {
 	datatest.WantError(t, err, abi.LimitExceeded, `"huge"`)
 
 	_, err = s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}},
-		datatest.Batch([]string{"id", "body"}, []any{int64(1), "x"}, []any{int64(2), strings.Repeat("x", 1000)}))
+		datatest.Batch([]string{"id", "body"}, []any{int64(1), "x"}, []any{int64(2), strings.Repeat("x", 1000)}), data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, `"t"`, "row 1", "id=2", "1000")
 
 	small := serve(t, Config{Path: s.path, ReadOnly: true, MaxBatchBytes: 10})
-	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)})
+	_, err = small.Open(context.Background(), &abi.Query{Collection: "t", Lookup: make([]byte, 11)}, data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, "lookup", "10")
-	_, err = small.Write(context.Background(), nil, make([]byte, 11))
+	_, err = small.Write(context.Background(), nil, make([]byte, 11), data.Everything())
 	datatest.WantError(t, err, abi.LimitExceeded, "10")
 }
 
@@ -184,7 +185,7 @@ func TestConstraints(t *testing.T) {
 		`CREATE TRIGGER ignore BEFORE INSERT ON quiet WHEN new.id < 0 BEGIN SELECT RAISE(IGNORE); END`,
 		`CREATE TRIGGER refuse BEFORE INSERT ON quiet WHEN new.id = 0 BEGIN SELECT RAISE(ABORT, 'zero is taken'); END`)
 	insert := func(collection string, columns []string, row ...any) ([]abi.WriteResult, error) {
-		return s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: abi.Insert}}, datatest.Batch(columns, row))
+		return s.Write(context.Background(), []abi.Mutation{{Collection: collection, Verb: abi.Insert}}, datatest.Batch(columns, row), data.Everything())
 	}
 	for _, test := range []struct {
 		name       string
@@ -223,7 +224,7 @@ func TestUTF16(t *testing.T) {
 	for i, v := range values {
 		rows = append(rows, []any{int64(i), v})
 	}
-	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...)); err != nil {
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "body"}, rows...), data.Everything()); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := readAll(s, abi.Query{Collection: "t"}); err != nil || !reflect.DeepEqual(got, rows) {
@@ -241,7 +242,7 @@ func FuzzWrite(f *testing.F) {
 	verbs := []abi.Verb{abi.Insert, abi.InsertNew, abi.Upsert, abi.Update, abi.Delete}
 	f.Fuzz(func(t *testing.T, batch []byte, verb int) {
 		m := abi.Mutation{Collection: "t", Verb: verbs[uint(verb)%uint(len(verbs))]}
-		_, err := s.Write(context.Background(), []abi.Mutation{m}, batch)
+		_, err := s.Write(context.Background(), []abi.Mutation{m}, batch, data.Everything())
 		switch abi.CodeOf(err) {
 		case abi.OK, abi.InvalidArgument, abi.UnknownColumn, abi.Conflict, abi.LimitExceeded:
 		default:
@@ -259,4 +260,86 @@ func FuzzWrite(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestValuesInEveryKindOfCollection reads, looks up, expects and compares the
+// same values in tables with and without rowids, under keys of several columns,
+// and through a view.
+func TestValuesInEveryKindOfCollection(t *testing.T) {
+	t.Parallel()
+	values := []any{
+		int64(math.MinInt64), int64(math.MaxInt64), int64(1<<53 + 1), math.Inf(1), math.Inf(-1), 0.1, math.MaxFloat64, math.SmallestNonzeroFloat64,
+		"", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "é", "e\u0301", "2024-05-01", "10:00:00.123456789Z", "Infinity", "NaN",
+		[]byte{}, []byte{0}, []byte("\xff\xfe"), strings.Repeat("long ", 1<<15), []byte(strings.Repeat("\x00\xff", 1<<17)),
+	}
+	for name, schema := range map[string]string{
+		"rowid":         `CREATE TABLE t (a, b, n, PRIMARY KEY (b, a))`,
+		"without rowid": `CREATE TABLE t (a, b, n, PRIMARY KEY (b, a)) WITHOUT ROWID`,
+		"strict":        `CREATE TABLE t (a ANY, b ANY, n ANY, PRIMARY KEY (b, a)) STRICT`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t, Config{}, schema, `CREATE VIEW v AS SELECT n, a, b FROM t`)
+			columns := []string{"a", "b", "n"}
+			var rows [][]any
+			for i, v := range values {
+				rows = append(rows, []any{v, values[len(values)-1-i], v})
+			}
+			batch := datatest.Batch(columns, rows...)
+			write := func(verb abi.Verb, expect ...string) {
+				t.Helper()
+				results, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: verb, Expect: expect}}, batch, data.Everything())
+				if err != nil || results[0].Applied != int64(len(values)) {
+					t.Fatalf("%s: %+v, %v", verb, results, err)
+				}
+			}
+			write(abi.Insert)
+			write(abi.Upsert)
+			write(abi.Update, "n")
+			for _, collection := range []string{"t", "v"} {
+				q := abi.Query{Collection: collection, Columns: columns, Key: []string{"a", "b"}, Lookup: batch}
+				if found := pageOf(t, s, q); string(found) != string(batch) {
+					t.Errorf("a lookup in %s has other bytes", collection)
+				}
+				for _, r := range rows {
+					got, err := readAll(s, abi.Query{Collection: collection, Columns: columns, Where: []abi.Condition{
+						{Column: "a", Op: abi.Equal, Value: r[0]}, {Column: "b", Op: abi.In, Value: []any{r[1], nil}}}})
+					if err != nil || len(got) != 1 || !same(got[0][2], r[2]) {
+						t.Errorf("%s: %.60v: got %.80v, %v", collection, r[0], got, err)
+					}
+				}
+				order := []abi.Order{{Column: "a"}, {Column: "b"}}
+				all, err := readAll(s, abi.Query{Collection: collection, Columns: columns, OrderBy: order})
+				if err != nil || len(all) != len(rows) {
+					t.Fatalf("%s: %d rows, %v", collection, len(all), err)
+				}
+				for i, r := range all {
+					rest, err := readAll(s, abi.Query{Collection: collection, Columns: columns, OrderBy: order, After: r[:2], Limit: 1})
+					if wanted := all[i+1 : min(i+2, len(all))]; err != nil || len(rest) != len(wanted) || len(rest) > 0 && !reflect.DeepEqual(rest, wanted) {
+						t.Errorf("%s: behind %.40v comes %.80v, %v", collection, r[0], rest, err)
+					}
+				}
+			}
+			write(abi.Delete, columns...)
+		})
+	}
+}
+
+// TestDates leaves dates in all their forms as they are: SQLite has no type
+// for them, and what a column of such a name does to numbers is SQLite's own.
+func TestDates(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, Config{}, `CREATE TABLE t (id INTEGER PRIMARY KEY, d DATE, dt DATETIME, ts TIMESTAMP, s TEXT)`)
+	values := []any{"2024-05-01", "2024-05-01 10:00:00", "2024-05-01T10:00:00.000Z", "2024-05-01T10:00:00+02:00", int64(1714557600000), 2460432.5, "", "0000-00-00", "+010000-01-01", nil}
+	var rows [][]any
+	for i, v := range values {
+		rows = append(rows, []any{int64(i), v, v, v, v})
+	}
+	if _, err := s.Write(context.Background(), []abi.Mutation{{Collection: "t", Verb: abi.Insert}}, datatest.Batch([]string{"id", "d", "dt", "ts", "s"}, rows...), data.Everything()); err != nil {
+		t.Fatal(err)
+	}
+	rows[4][4], rows[5][4] = "1714557600000", "2460432.5" // numbers in a TEXT column
+	if got, err := readAll(s, abi.Query{Collection: "t", OrderBy: []abi.Order{{Column: "id"}}}); err != nil || !reflect.DeepEqual(got, rows) {
+		t.Errorf("got %v, %v, want %v", got, err, rows)
+	}
 }

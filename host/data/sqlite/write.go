@@ -11,7 +11,7 @@ import (
 )
 
 // Write implements [data.Store].
-func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]abi.WriteResult, error) {
+func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
 	if len(rows) > s.cfg.MaxBatchBytes {
 		return nil, abi.Errorf(abi.LimitExceeded, "write: %d bytes of rows, at most %d", len(rows), s.cfg.MaxBatchBytes)
 	}
@@ -30,26 +30,34 @@ func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]ab
 	if s.cfg.ReadOnly {
 		return nil, abi.Errorf(abi.ReadOnly, "the database is served for reading only")
 	}
-	if s.isClosed() {
+	b := &batch{ctx: ctx, caller: data.Caller(ctx), ms: ms, scope: scope, rows: batches, size: len(rows), wake: make(chan signal, 1)}
+	if !s.line.join(b) {
 		return nil, errClosed
 	}
-	select {
-	case s.writing <- struct{}{}:
-	case <-s.closed:
-		return nil, errClosed
-	case <-ctx.Done():
-		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
+	ended, closed := ctx.Done(), s.closed
+	for {
+		var err error
+		select {
+		case sig := <-b.wake:
+			if sig == answered {
+				return b.results, b.err
+			}
+			s.lead(b)
+			continue
+		case <-closed:
+			err = errClosed
+		case <-ended:
+			err = abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
+		}
+		if s.line.leave(b) {
+			return nil, err
+		}
+		ended, closed = nil, nil // whoever has it knows, too
 	}
-	defer func() { <-s.writing }()
-	results, err := s.write(ctx, ms, batches)
-	if err = s.failure(ctx, err); err != nil {
-		return nil, prefix(err, "write")
-	}
-	return results, nil
 }
 
-// write runs the transaction. The caller holds the writer's token.
-func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte) ([]abi.WriteResult, error) {
+// openWriter returns the connection that writes. The caller leads.
+func (s *Store) openWriter(ctx context.Context) (*conn, error) {
 	if s.writer == nil {
 		w, err := s.open(ctx, true)
 		if err != nil {
@@ -57,31 +65,7 @@ func (s *Store) write(ctx context.Context, ms []abi.Mutation, batches [][]byte) 
 		}
 		s.writer = w
 	}
-	w := s.writer
-	s.setBusy(w)
-	defer s.setBusy(nil)
-	defer w.Unstage()
-
-	release := w.Watch(ctx)
-	results, err := s.apply(ctx, w, ms, batches)
-	if err == nil && w.Stopped() {
-		err = errInterrupted
-	}
-	if err == nil {
-		// Only waiting for readers to let go can be ended from here on.
-		err = w.Shield(w.commit.Run)
-	}
-	release()
-	if err != nil {
-		w.end()
-		if w.broken || isBroken(s.failure(ctx, err)) {
-			s.setBusy(nil)
-			_ = w.Close() // its rollback is what matters; the next Write opens anew
-			s.writer = nil
-		}
-		return nil, err
-	}
-	return results, nil
+	return s.writer, nil
 }
 
 func (s *Store) setBusy(c *conn) {
@@ -90,32 +74,31 @@ func (s *Store) setBusy(c *conn) {
 	s.mu.Unlock()
 }
 
-// apply does everything between BEGIN and COMMIT.
-func (s *Store) apply(ctx context.Context, w *conn, ms []abi.Mutation, batches [][]byte) ([]abi.WriteResult, error) {
-	if s.isClosed() { // after Watch: an Interrupt from here on is seen
-		return nil, errClosed
-	}
-	if err := w.begin.Run(); err != nil {
-		return nil, err
-	}
-	schema, err := s.schemaOf(w)
-	if err != nil {
-		return nil, err
-	}
-	results := make([]abi.WriteResult, len(ms))
-	for i := range ms {
-		if err := s.mutate(ctx, w, schema, &ms[i], batches[i], &results[i]); err != nil {
-			return nil, about(i, &ms[i], err)
+// apply does the mutations of a batch in the transaction that is open.
+func (s *Store) apply(ctx context.Context, w *conn, schema *schema, b *batch) error {
+	b.results = make([]abi.WriteResult, len(b.ms))
+	for i := range b.ms {
+		t, err := schema.see(w, b.scope, b.ms[i].Collection)
+		if err == nil {
+			err = s.mutate(ctx, w, schema, t, &b.ms[i], b.rows[i], &b.results[i])
+		}
+		if err != nil {
+			return about(i, &b.ms[i], err)
 		}
 	}
-	return results, nil
+	// Deferred foreign keys are checked by COMMIT, which is not this batch's
+	// alone.
+	if w.DeferredViolation() {
+		return abi.Errorf(abi.Conflict, "FOREIGN KEY constraint failed at the end")
+	}
+	return nil
 }
 
 // mutate applies one mutation to its batch.
-func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Mutation, rows []byte, result *abi.WriteResult) error {
-	t, err := schema.table(w, m.Collection)
-	if err != nil {
-		return s.failure(ctx, err)
+func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, t *seen, m *abi.Mutation, rows []byte, result *abi.WriteResult) (err error) {
+	defer func() { err = s.failure(ctx, t.discreet(err)) }()
+	if t.reach, err = schema.reachOf(w, t.name); err != nil {
+		return err
 	}
 	batch, err := openBatch(rows)
 	if err != nil || len(rows) == 0 {
@@ -125,14 +108,14 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 	if err != nil {
 		return err
 	}
-	st, err := w.Cached(p.sql)
-	if isPrimary(err, sqlite3.SQLITE_ERROR) {
+	st, err := w.Cached(p.sql, t.writing())
+	if isPrimary(err, sqlite3.SQLITE_ERROR) && !isInterrupt(err) {
 		// The statement is ours and its names exist, so it is what the
 		// mutation asks for: a key without a unique index, mostly.
-		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.key), err)
+		return abi.Errorf(abi.InvalidArgument, "%s with key %s: %w", m.Verb, t.names(p.shown), t.discreet(err))
 	}
 	if err != nil {
-		return s.failure(ctx, err)
+		return err
 	}
 	defer st.Clear()
 	for batch.Next() {
@@ -141,7 +124,7 @@ func (s *Store) mutate(ctx context.Context, w *conn, schema *schema, m *abi.Muta
 			err = abi.Errorf(abi.Conflict, "the key finds %d rows, not one", n)
 		}
 		if err != nil {
-			return prefix(s.failure(ctx, err), "row %d%s", batch.Index(), keyed(batchKey(t, p.key, batch.Columns, batch.Row())))
+			return prefix(s.failure(ctx, t.discreet(err)), "row %d%s", batch.Index(), keyed(batchKey(t.table, p.shown, batch.Columns, batch.Row())))
 		}
 		result.Applied += n
 		if n == 0 {
@@ -163,13 +146,22 @@ func (s *Store) row(w *conn, st *lite.Stmt, p *plan, row []byte) (int64, error) 
 	if err := p.binder.bind(w, st, row); err != nil {
 		return 0, err
 	}
-	_, err := st.Step()
-	if err != nil {
-		return 0, err
+	// All rows are changed before the first of what RETURNING has comes.
+	for outside := false; ; {
+		returned, err := st.Step()
+		switch {
+		case err != nil:
+			return 0, err
+		case returned:
+			outside = outside || st.Column(0).Type() != lite.Integer || st.Column(0).Int() == 0
+			continue
+		case outside:
+			return 0, abi.Errorf(abi.NotGranted, "the row would not be one of those that were granted")
+		}
+		n := w.Changes()
+		st.Reset()
+		return n, nil
 	}
-	n := w.Changes()
-	st.Reset()
-	return n, nil
 }
 
 // about says which mutation an error is about.

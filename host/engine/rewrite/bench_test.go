@@ -2,12 +2,10 @@ package rewrite
 
 import (
 	"context"
-	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -75,13 +73,14 @@ func running(t testing.TB, cfg wazero.RuntimeConfig, wasm []byte) (wazero.Runtim
 	return r, m
 }
 
-// BenchmarkGuest compares a guest as it came with its metered form, and with
-// the runtime's own way to interrupt one. The forms take turns, and the fastest
-// of each one's turns counts: the ratios are of one run, whatever else the
-// machine does.
+// forms are a guest as it came, with metering, and with the runtime's own way to
+// interrupt one.
+var forms = []string{"plain", "metered", "close"}
+
+// BenchmarkGuest compares the forms. They take turns, and the fastest of each
+// one's turns counts: the ratios are of one run, whatever else the machine
+// does. The last line of each guest has the geometric means of its works.
 func BenchmarkGuest(b *testing.B) {
-	forms := []string{"plain", "metered", "close"}
-	means := map[string]float64{}
 	for _, guest := range []struct {
 		name string
 		wasm func(testing.TB) []byte
@@ -89,51 +88,66 @@ func BenchmarkGuest(b *testing.B) {
 		{"c", cGuest},
 		{"go", func(t testing.TB) []byte { return goGuest(t, "./testdata/guest") }},
 	} {
-		works := []string{"crc", "fnv", "sorting", "sha", "pack"}
-		for _, work := range works {
+		var logs [3]float64 // of metered/plain, close/plain and close/metered
+		works := 0
+		for _, work := range []string{"crc", "fnv", "sorting", "sha", "pack"} {
 			b.Run(guest.name+"/"+work, func(b *testing.B) {
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				var calls []api.Function
-				best := make([]time.Duration, len(forms))
-				for i, form := range forms {
-					wasm := guest.wasm(b)
-					if form == "metered" {
-						var err error
-						if wasm, _, err = Instrument(wasm, Config{}); err != nil {
-							b.Fatal(err)
-						}
-					}
-					_, m := running(b, wazero.NewRuntimeConfigCompiler().WithCloseOnContextDone(form == "close"), wasm)
-					calls = append(calls, m.ExportedFunction(work))
-					best[i] = time.Hour
+				best := turns(b, guest.wasm(b), work)
+				plain, metered, closed := float64(best[0]), float64(best[1]), float64(best[2])
+				b.ReportMetric(plain/1e3, "plain-µs")
+				for i, r := range []float64{metered / plain, closed / plain, closed / metered} {
+					logs[i] += math.Log(r)
+					b.ReportMetric(r, ratios[i])
 				}
-				b.ResetTimer()
-				for range max(b.N, 20) {
-					for i, f := range calls {
-						start := time.Now()
-						if _, err := f.Call(ctx, 4); err != nil {
-							b.Fatal(err)
-						}
-						best[i] = min(best[i], time.Since(start))
-					}
-				}
-				b.ReportMetric(float64(best[0].Microseconds()), "plain-µs")
-				for i, form := range forms[1:] {
-					ratio := float64(best[i+1]) / float64(best[0])
-					b.ReportMetric(ratio, form+"-ratio")
-					if b.N == 1 {
-						continue
-					}
-					key := guest.name + " " + form
-					means[key] += math.Log(ratio) / float64(len(works))
-				}
+				works++
 			})
 		}
+		if works == 0 {
+			continue
+		}
+		b.Run(guest.name+"/mean", func(b *testing.B) {
+			for b.Loop() {
+			}
+			b.ReportMetric(0, "ns/op")
+			for i, sum := range logs {
+				b.ReportMetric(math.Exp(sum/float64(works)), ratios[i])
+			}
+		})
 	}
-	for _, key := range slices.Sorted(maps.Keys(means)) {
-		b.Logf("%s: geometric mean %.2f", key, math.Exp(means[key]))
+}
+
+var ratios = []string{"metered/plain", "close/plain", "close/metered"}
+
+// turns lets the forms of a guest do the same work in turn, and returns what the
+// fastest turn of each took.
+func turns(b *testing.B, wasm []byte, work string) [3]time.Duration {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var calls []api.Function
+	var best [3]time.Duration
+	for i, form := range forms {
+		wasm := wasm
+		if form == "metered" {
+			var err error
+			if wasm, _, err = Instrument(wasm, Config{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		_, m := running(b, wazero.NewRuntimeConfigCompiler().WithCloseOnContextDone(form == "close"), wasm)
+		calls = append(calls, m.ExportedFunction(work))
+		best[i] = time.Hour
 	}
+	// One second is some thirty turns of the slowest work.
+	for b.Loop() {
+		for i, f := range calls {
+			start := time.Now()
+			if _, err := f.Call(ctx, 4); err != nil {
+				b.Fatal(err)
+			}
+			best[i] = min(best[i], time.Since(start))
+		}
+	}
+	return best
 }
 
 // BenchmarkInstrument measures the rewriting of a Go guest of some megabytes.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -134,8 +136,15 @@ func fuelOf(t *testing.T, cfg wazero.RuntimeConfig, wasm []byte, calls ...string
 	return used
 }
 
+// fuelC is what the functions of guest-c.wasm use, on whatever machine.
+var fuelC = []int64{0, 2204973, 2778441, 4396831, 13264739, 14265042}
+
+// fuelGenerated is what the programs of TestExactGenerated use together.
+const fuelGenerated = 113229
+
 // TestExact holds that charging together what runs together makes no
-// difference to the sum, and neither does the engine.
+// difference to the sum, and neither does the engine, nor, for the guest whose
+// bytes are kept here, the machine.
 func TestExact(t *testing.T) {
 	t.Parallel()
 	works := []string{"crc", "fnv", "sorting", "sha", "pack"}
@@ -171,7 +180,10 @@ func TestExact(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("fuel: %v", want)
+			t.Logf("fuel on %s: %v", runtime.GOARCH, want)
+			if guest.name == "c" && !slices.Equal(want, fuelC) {
+				t.Errorf("fuel on %s: %v, want %v as everywhere", runtime.GOARCH, want, fuelC)
+			}
 		})
 	}
 }
@@ -249,7 +261,7 @@ func TestExactGenerated(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	const limit = 100_000
-	ran, loops := 0, 0
+	ran, loops, sum := 0, 0, int64(0)
 	seeds := uint64(3000)
 	if underRace {
 		seeds = 300
@@ -267,17 +279,27 @@ func TestExactGenerated(t *testing.T) {
 		if report.Checks > 1 {
 			loops++
 		}
-		x := newTester(t, wazero.NewRuntimeConfigInterpreter())
-		x.slice = 1000
-		x.tick = func(added int64, _ api.Module) {
-			if added > limit {
-				panic(errStop)
+		tester := func(cfg wazero.RuntimeConfig) *tester {
+			x := newTester(t, cfg)
+			x.slice = 1000
+			x.tick = func(added int64, _ api.Module) {
+				if added > limit {
+					panic(errStop)
+				}
 			}
+			return x
 		}
-		var got, results [2]int64
+		x := tester(wazero.NewRuntimeConfigInterpreter())
+		forms := [][]byte{out, byInstruction(t, wasm)}
+		if seed%10 == 0 {
+			forms = append(forms, out)
+		}
+		var got, results [3]int64
 		stopped := false
-		for i, wasm := range [][]byte{out, byInstruction(t, wasm)} {
-			x.ticks.Store(0)
+		for i, wasm := range forms {
+			if x.ticks.Store(0); i == 2 {
+				x = tester(wazero.NewRuntimeConfigCompiler())
+			}
 			m, err := x.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName(""))
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
@@ -296,11 +318,18 @@ func TestExactGenerated(t *testing.T) {
 			continue
 		}
 		ran++
+		sum += got[0]
 		if got[0] != got[1] || results[0] != results[1] {
 			t.Errorf("seed %d: %d units and %d, want %d and %d\n%x", seed, got[0], results[0], got[1], results[1], p.code)
 		}
+		if len(forms) == 3 && (got[2] != got[0] || results[2] != results[0]) {
+			t.Errorf("seed %d, compiled: %d units and %d, want %d and %d\n%x", seed, got[2], results[2], got[0], results[0], p.code)
+		}
 	}
-	t.Logf("%d programs ended, %d had loops", ran, loops)
+	t.Logf("%d programs ended, %d had loops; fuel on %s: %d", ran, loops, runtime.GOARCH, sum)
+	if !underRace && sum != fuelGenerated {
+		t.Errorf("fuel on %s: %d in all, want %d as everywhere", runtime.GOARCH, sum, fuelGenerated)
+	}
 	if ran < int(seeds/3) || loops < int(seeds/10) {
 		t.Errorf("only %d programs ended, %d had loops", ran, loops)
 	}

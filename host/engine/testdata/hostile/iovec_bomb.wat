@@ -5,7 +5,8 @@
   (func (export "wasmhost_input") (param i32) (result i32) (i32.const 1024))
   (func (export "wasmhost_work") (param i32) (result i32)
     (local $p i32)
-    (loop $l ;; vector: from 0, 2^26 bytes
+    (loop $l ;; vector: from 0, where the task may stand, 2^26 bytes
+      (i32.store (local.get $p) (i32.const 0))
       (i32.store offset=4 (local.get $p) (i32.const 67108864))
       (local.set $p (i32.add (local.get $p) (i32.const 8)))
       (br_if $l (i32.lt_u (local.get $p) (i32.const 4194304))))

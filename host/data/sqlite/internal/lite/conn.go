@@ -17,6 +17,10 @@ type Options struct {
 	BusyTimeout time.Duration // how long to wait for a lock
 	MaxLength   int           // bytes of the longest text, blob or row (SQLITE_LIMIT_LENGTH)
 	Statements  int           // statements kept by Cached
+
+	// Check is called when the file is open and nothing of it was read. If it
+	// fails, nothing will be, so that the log beside the file is left alone.
+	Check func() error
 }
 
 // Conn is one connection to one database file.
@@ -27,6 +31,9 @@ type Conn struct {
 	stage  memory
 	utf8   bool
 	cached cache
+
+	rights     *Rights // of the statement that is being prepared
+	authorizer func(tls *libc.TLS, arg uintptr, action int32, name, detail, database, within uintptr) int32
 
 	mu     sync.Mutex // between Interrupt and what it must not meet: Close and Shield
 	closed bool
@@ -55,7 +62,15 @@ func Open(ctx context.Context, path string, o Options) (_ *Conn, err error) {
 	if err := c.open(path, flags); err != nil {
 		return nil, err
 	}
+	if o.Check != nil {
+		if err := o.Check(); err != nil {
+			return nil, err
+		}
+	}
 	c.cell.install(c.tls, c.db)
+	if err := c.authorize(); err != nil {
+		return nil, err
+	}
 	for op, on := range map[int32]bool{
 		sqlite3.SQLITE_DBCONFIG_DEFENSIVE:      true,
 		sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA: false,
@@ -158,6 +173,17 @@ func (c *Conn) Exec(sql ...string) error {
 // Changes returns how many rows the last INSERT, UPDATE or DELETE changed,
 // those of its triggers not counted.
 func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_changes64(c.tls, c.db) }
+
+// Statements returns how many statements Cached keeps.
+func (c *Conn) Statements() int { return c.cached.recent.Len() }
+
+// DeferredViolation says whether a COMMIT would now fail for a foreign key.
+func (c *Conn) DeferredViolation() bool {
+	out := c.cell.address() + unsafe.Offsetof(c.cell.status)
+	c.cell.status = [2]int32{}
+	sqlite3.Xsqlite3_db_status(c.tls, c.db, sqlite3.SQLITE_DBSTATUS_DEFERRED_FKS, out, out+unsafe.Sizeof(c.cell.status[0]), 0)
+	return c.cell.status[0] != 0
+}
 
 // InTransaction says whether BEGIN is in effect. Some errors end it.
 func (c *Conn) InTransaction() bool { return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0 }

@@ -47,7 +47,7 @@ func TestCached(t *testing.T) {
 	c := open(t)
 	get := func(sql string) *Stmt {
 		t.Helper()
-		s, err := c.Cached(sql)
+		s, err := c.Cached(sql, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

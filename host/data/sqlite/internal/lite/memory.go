@@ -73,3 +73,20 @@ func (m *memory) free(tls *libc.TLS) {
 	}
 	*m = memory{}
 }
+
+// PageCache returns the bytes that the page caches of all connections of the
+// process hold, and the most that they have held.
+func PageCache() (now, most int64) {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	out, err := malloc(tls, 16)
+	if err != nil {
+		return 0, 0
+	}
+	defer sqlite3.Xsqlite3_free(tls, out)
+	v := (*[2]int64)(pointer(out))
+	*v = [2]int64{}
+	// No memory is set aside for page caches, so that all of it "overflows".
+	sqlite3.Xsqlite3_status64(tls, sqlite3.SQLITE_STATUS_PAGECACHE_OVERFLOW, out, out+8, 0)
+	return v[0], v[1]
+}

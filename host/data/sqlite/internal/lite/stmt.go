@@ -14,8 +14,27 @@ type Stmt struct {
 	p uintptr
 }
 
-// Prepare compiles one statement, which the caller finalizes.
-func (c *Conn) Prepare(sql string) (*Stmt, error) {
+// Prepare compiles one statement, which the caller finalizes. It may do
+// everything.
+func (c *Conn) Prepare(sql string) (*Stmt, error) { return c.prepare(sql, nil) }
+
+func (c *Conn) prepare(sql string, r *Rights) (*Stmt, error) {
+	s, err := c.compile(sql, r)
+	if err == nil || r == nil {
+		return s, err
+	}
+	// A virtual table prepares statements of its own when a connection meets it
+	// for the first time, as the one behind a trigger may be. So once more
+	// when they have met.
+	free, freeErr := c.compile(sql, nil)
+	if freeErr != nil {
+		return nil, err
+	}
+	free.Finalize()
+	return c.compile(sql, r)
+}
+
+func (c *Conn) compile(sql string, r *Rights) (*Stmt, error) {
 	if strings.IndexByte(sql, 0) >= 0 {
 		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "a NUL in a statement"}
 	}
@@ -24,16 +43,27 @@ func (c *Conn) Prepare(sql string) (*Stmt, error) {
 		return nil, err
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, text)
-	out, err := malloc(c.tls, int(unsafe.Sizeof(uintptr(0))))
+	const slot = unsafe.Sizeof(uintptr(0))
+	out, err := malloc(c.tls, 2*int(slot)) // for the statement, and what is behind its text
 	if err != nil {
 		return nil, err
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, out)
-	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, text, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, out, 0)
+	c.rights = r
+	defer func() { c.rights = nil }()
+	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, text, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, out, out+slot)
 	if err := c.check(rc); err != nil {
 		return nil, err
 	}
-	return &Stmt{c: c, p: *(*uintptr)(pointer(out))}, nil
+	s := &Stmt{c: c, p: *(*uintptr)(pointer(out))}
+	switch tail := sql[*(*uintptr)(pointer(out + slot))-text:]; {
+	case s.p == 0:
+		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "there is no statement"}
+	case strings.TrimSpace(tail) != "":
+		s.Finalize()
+		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "there is text behind the statement"}
+	}
+	return s, nil
 }
 
 // Finalize frees the statement.
@@ -41,6 +71,28 @@ func (s *Stmt) Finalize() {
 	// What it returns is the last step's error once more.
 	sqlite3.Xsqlite3_finalize(s.c.tls, s.p)
 	s.p = 0
+}
+
+// ReadOnly says whether the statement changes nothing in the database file.
+func (s *Stmt) ReadOnly() bool { return sqlite3.Xsqlite3_stmt_readonly(s.c.tls, s.p) != 0 }
+
+// Columns returns the names of the columns, none if it is not for rows.
+func (s *Stmt) Columns() []string {
+	names := make([]string, sqlite3.Xsqlite3_column_count(s.c.tls, s.p))
+	for i := range names {
+		names[i] = goString(sqlite3.Xsqlite3_column_name(s.c.tls, s.p, int32(i)))
+	}
+	return names
+}
+
+// Params returns the names of the parameters with their signs; one without a
+// name is empty.
+func (s *Stmt) Params() []string {
+	names := make([]string, sqlite3.Xsqlite3_bind_parameter_count(s.c.tls, s.p))
+	for i := range names {
+		names[i] = goString(sqlite3.Xsqlite3_bind_parameter_name(s.c.tls, s.p, int32(i+1)))
+	}
+	return names
 }
 
 // Step runs the statement up to its next row and says whether there is one.

@@ -23,6 +23,7 @@ type cell struct {
 	shield  int32 // 1: statements are not to be ended
 	timeout time.Duration
 	waited  time.Duration // for the lock that is being waited for
+	status  [2]int32      // where SQLite writes what it is asked for
 }
 
 func newCell(tls *libc.TLS, timeout time.Duration) (*cell, error) {

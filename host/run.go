@@ -1,0 +1,133 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/engine"
+	"github.com/wasmhost/wasmhost/host/metrics"
+	"github.com/wasmhost/wasmhost/host/queue"
+)
+
+// job is one run of a worker: an attempt at a task, or a call of a command that
+// the worker provides.
+type job struct {
+	worker   string
+	module   *engine.Module
+	task     abi.Task // its DeadlineMS and Handles are filled in
+	chain    []string // commands that wait for it
+	progress func(done, total int64)
+}
+
+// run gives a job a sandbox, and what the worker was granted.
+func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill, err error) {
+	handles, giveBack, err := h.databases.take()
+	if err != nil {
+		return nil, bill, err
+	}
+	defer giveBack()
+	cfg := h.now().Worker(j.worker)
+	e := &env{
+		progress: j.progress,
+		data:     handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
+		router:   h.router,
+		events:   h.state.Events,
+		told:     h.cfg.Data.Handles,
+		caller: command.Caller{
+			Worker: j.worker, Task: j.task.ID, Chain: j.chain,
+			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
+			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks}),
+		},
+		log: h.log.With("worker", j.worker, "task", j.task.ID),
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		j.task.DeadlineMS = deadline.UnixMilli()
+	}
+	j.task.Handles = cfg.Handles
+	var usage engine.Usage
+	err = j.module.With(ctx, func(s *engine.Sandbox) (err error) {
+		result, usage, err = s.Run(ctx, &j.task, e)
+		return err
+	})
+	bill = e.bill(usage)
+	h.metrics.Used(j.worker, &bill)
+	return result, bill, err
+}
+
+// runTask is one attempt at a task.
+func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, error) {
+	module, ok := h.modules[d.Worker]
+	if !ok {
+		return nil, abi.Errorf(abi.UnknownWorker, "no worker is named %q", d.Worker)
+	}
+	payload, err := payloadToWire(d.Payload)
+	if err != nil {
+		return nil, err
+	}
+	log := h.log.With("worker", d.Worker, "task", d.ID, "attempt", d.Attempt)
+	result, bill, err := h.run(ctx, job{
+		worker: d.Worker, module: module, progress: d.Progress,
+		task: abi.Task{ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt},
+	})
+	h.metrics.Ended(d.Worker, abi.CodeOf(err), &bill)
+	if b, berr := json.Marshal(bill); berr == nil {
+		d.Bill(b)
+	}
+	var later *engine.LaterError
+	switch {
+	case errors.As(err, &later):
+		log.Info("task asks to be run later", "after", later.After, "reason", later.Message)
+		return nil, &queue.LaterError{After: later.After, Err: errors.New(later.Message)}
+	case err != nil:
+		log.Warn("task failed", "error", err)
+		return nil, err
+	}
+	out, err := resultToJSON(result)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("task completed", "took", time.Duration(bill.WallMS*float64(time.Millisecond)).Round(time.Millisecond))
+	return out, nil
+}
+
+// provider answers the commands of a worker, each call in a sandbox of its own
+// and beside the worker's tasks: a task that calls its own worker's command must
+// not wait for itself.
+type provider struct {
+	host   *Host
+	worker string
+	module *engine.Module
+	slots  chan struct{} // a token for each call that runs
+}
+
+// provide offers the commands that a worker was granted to provide. One that is
+// taken is logged, and the worker serves its tasks without it.
+func (h *Host) provide(name string, module *engine.Module) {
+	cfg := h.now().Worker(name)
+	p := &provider{host: h, worker: name, module: module, slots: make(chan struct{}, cfg.Calls)}
+	if err := h.router.Provide(name, cfg.Grants.Provides, p); err != nil {
+		h.log.Warn("a worker's commands are not provided", "worker", name, "error", err)
+	}
+}
+
+// Call implements [command.Provider].
+func (p *provider) Call(ctx context.Context, c command.Call) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.host.now().Worker(p.worker).Deadline)
+	defer cancel()
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for one of %d calls to end: %w", cap(p.slots), ctx.Err())
+	}
+	result, _, err := p.host.run(ctx, job{
+		worker: p.worker, module: p.module, chain: c.Chain,
+		task:     abi.Task{ID: c.Key, Kind: c.Name, Payload: c.Params, Attempt: 1},
+		progress: func(int64, int64) {}, // there is nobody to see it
+	})
+	return result, err
+}
