@@ -31,6 +31,7 @@ func openOutside(ctx context.Context, cfg config.Orchestrator, s *State, log *sl
 	if err != nil {
 		return o, err
 	}
+	oc.Logger = log.With("for", "events")
 	o.outbox, err = orchestrator.OpenOutbox(ctx, s.db, s.Events, orchestrator.OutboxConfig{
 		Client: oc, Host: id, Patterns: cfg.Events.Patterns, Command: cfg.Events.Command, Attempts: cfg.Events.Attempts,
 	})

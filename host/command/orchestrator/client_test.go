@@ -1,8 +1,10 @@
 package orchestrator
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"reflect"
@@ -297,8 +299,12 @@ func TestSizes(t *testing.T) {
 func TestOrchestratorAway(t *testing.T) {
 	t.Parallel()
 	socket := newSocket(t)
-	c := newClient(t, Config{Socket: socket})
+	var log bytes.Buffer
+	c := newClient(t, Config{Socket: socket, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	_, err := c.Call(t.Context(), "x", nil)
+	wantCode(t, err, abi.Unavailable)
+	c.patience()
+	_, err = c.Call(t.Context(), "x", nil)
 	wantCode(t, err, abi.Unavailable)
 	if err != nil && strings.Contains(err.Error(), socket) {
 		t.Errorf("the error shows the host's path: %v", err)
@@ -319,8 +325,15 @@ func TestOrchestratorAway(t *testing.T) {
 			t.Errorf("got %v, %v", got, err)
 		}
 	}
-	if got, want := c.Stats(), (Stats{Calls: 4, Failures: 2, Reconnects: 1}); got != want {
+	if got, want := c.Stats(), (Stats{Calls: 5, Failures: 3, Reconnects: 1}); got != want {
 		t.Errorf("stats %+v, want %+v", got, want)
+	}
+	// The next time it is away it is told again, and waited for as at first.
+	s.stop()
+	_, err = c.Call(t.Context(), "x", nil)
+	wantCode(t, err, abi.Unavailable)
+	if n := strings.Count(log.String(), "the orchestrator is away"); n != 2 || c.wait != firstWait {
+		t.Errorf("told %d times, waits %v:\n%s", n, c.wait, &log)
 	}
 	c.Close()
 	_, err = c.Call(t.Context(), "x", nil)
