@@ -45,6 +45,7 @@ type Host struct {
 	modules   map[string]*engine.Module
 	web       *web.Server // nil unless it is configured, and while Run does not run
 	ready     chan struct{}
+	floor     []byte // see engine.HeapFloor
 }
 
 // New opens all that the host needs and compiles the workers. It fails when
@@ -53,7 +54,7 @@ type Host struct {
 //
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
-	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, floor: make([]byte, engine.HeapFloor), ready: make(chan struct{})}
 	h.live.Store(cfg)
 	defer func() {
 		if err != nil {

@@ -48,6 +48,8 @@ func TestHostileReport(t *testing.T) {
 	if os.Getenv(hostileEnvVar) != "report" {
 		t.Skip("takes minutes; run make hostile")
 	}
+	floor := make([]byte, HeapFloor)
+	defer runtime.KeepAlive(floor)
 	e := newEngine(t, Config{})
 	good, err := e.Compile(t.Context(), "good", cGuestWasm, ModuleConfig{})
 	if err != nil {
