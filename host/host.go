@@ -70,6 +70,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	if h.outside, err = openOutside(ctx, cfg.Orchestrator, h.state, log); err != nil {
 		return nil, err
 	}
+	if h.outside.client != nil {
+		h.metrics.WatchOrchestrator(h.outside.figures)
+	}
 	h.router = command.NewRouter(log)
 	h.router.Observe(h.metrics.Called)
 	if err := h.outside.register(h.router, cfg.Orchestrator, command.Builtins{

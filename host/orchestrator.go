@@ -7,6 +7,7 @@ import (
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/command/orchestrator"
+	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
 // outside is the program that has commands of its own. Its zero value is none.
@@ -72,6 +73,19 @@ func (o outside) deliver(ctx context.Context) (stop func()) {
 		cancel()
 		<-done
 	}
+}
+
+// figures is what went there, for the metrics.
+func (o outside) figures() (f metrics.Orchestrator) {
+	if o.client != nil {
+		s := o.client.Stats()
+		f.Calls, f.Failures, f.Timeouts, f.Reconnects, f.Fallbacks = s.Calls, s.Failures, s.Timeouts, s.Reconnects, s.Fallbacks
+	}
+	if o.outbox != nil {
+		s := o.outbox.Stats()
+		f.Delivered, f.Refused, f.Skipped, f.Lost = s.Delivered, s.Refused, s.Skipped, s.Lost
+	}
+	return f
 }
 
 func (o outside) close() {
