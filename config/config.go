@@ -130,6 +130,9 @@ type Orchestrator struct {
 	// UnknownCommand are texts by which an error says that there is no such
 	// command; {command} stands for its name. Default: those that are known.
 	UnknownCommand []string `koanf:"unknown_command"`
+	// KeyParam is the param by which a task's call of a command says which call
+	// it is, so that one that comes again need not act again. Default: not said.
+	KeyParam string `koanf:"key_param"`
 
 	// ConfigGet and SessionGet are the commands config/get and session/get,
 	// which the host answers unless a Command is set.

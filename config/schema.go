@@ -141,6 +141,7 @@ func schema() *node {
 			"connections":       number(4, 1, 256),
 			"max_message_bytes": number(1<<20, 1<<10, 64<<20),
 			"unknown_command":   list(),
+			"key_param":         {leaf: &leaf{kind: kindString}},
 			"config_get":        question("key"),
 			"session_get":       question("sessionId"),
 			"events": table(map[string]*node{

@@ -23,18 +23,17 @@ func openOutside(ctx context.Context, cfg config.Orchestrator, s *State, log *sl
 	}
 	oc := orchestrator.Config{
 		Socket: cfg.Socket, Timeout: cfg.Timeout, Connections: cfg.Connections, MaxMessageBytes: cfg.MaxMessageBytes,
-		UnknownCommand: cfg.UnknownCommand, Logger: log,
+		UnknownCommand: cfg.UnknownCommand, KeyParam: cfg.KeyParam, Logger: log,
+	}
+	if oc.Host, err = hostID(s.cfg.StateDir); err != nil {
+		return o, err
 	}
 	if o.client, err = orchestrator.New(oc); err != nil || len(cfg.Events.Patterns) == 0 {
 		return o, err
 	}
-	id, err := hostID(s.cfg.StateDir)
-	if err != nil {
-		return o, err
-	}
 	oc.Logger = log.With("for", "events")
 	o.outbox, err = orchestrator.OpenOutbox(ctx, s.db, s.Events, orchestrator.OutboxConfig{
-		Client: oc, Host: id, Patterns: cfg.Events.Patterns, Command: cfg.Events.Command, Attempts: cfg.Events.Attempts,
+		Client: oc, Host: oc.Host, Patterns: cfg.Events.Patterns, Command: cfg.Events.Command, Attempts: cfg.Events.Attempts,
 	})
 	return o, err
 }

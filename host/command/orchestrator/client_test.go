@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/command"
 )
 
 func TestRequest(t *testing.T) {
@@ -473,5 +474,38 @@ func TestNothingIsSentTwice(t *testing.T) {
 	wantCode(t, err, abi.Unavailable)
 	if n.Load() != 2 {
 		t.Errorf("%d requests arrived, want 2", n.Load())
+	}
+}
+
+// A call of a task says which one it is, if that is configured.
+func TestKeyOfACall(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		param  string
+		caller command.Caller
+		want   string // of the params
+	}{
+		{"", command.Caller{Task: "17", Call: 3}, `{"a":1}`},
+		{"key", command.Caller{Task: "17", Call: 3}, `{"a":1,"key":"host-x/17.3"}`},
+		{"a", command.Caller{Task: "17", Call: 3}, `{"a":"host-x/17.3"}`}, // a guest cannot make it up
+		{"key", command.Caller{}, `{"a":1}`},
+	} {
+		socket := newSocket(t)
+		lines := make(chan string, 1)
+		serve(t, socket, func(conn net.Conn, line string) {
+			lines <- line
+			_, _ = conn.Write([]byte(fine))
+		})
+		client := newClient(t, Config{Socket: socket, KeyParam: c.param, Host: "host-x"})
+		params := map[string]any{"a": int64(1)}
+		if _, err := client.Execute(t.Context(), c.caller, "x/y", params); err != nil {
+			t.Error(err)
+		}
+		if got, want := strings.TrimSpace(await(t, lines, "the request")), `{"command":"x/y","params":`+c.want+`}`; got != want {
+			t.Errorf("sent %s, want %s", got, want)
+		}
+		if len(params) != 1 || params["a"] != int64(1) {
+			t.Errorf("the caller's params are now %v", params)
+		}
 	}
 }
