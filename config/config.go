@@ -187,6 +187,11 @@ type Worker struct {
 	// sandboxes that keep their memory from one task of the worker to its next.
 	// Default task.
 	Isolation string `koanf:"isolation"`
+	// Atomic makes all writes of a task one transaction on one handle, which is
+	// committed when the task succeeds and happens once, also when the host is
+	// killed and the task delivered again. It keeps others from writing to that
+	// database until the task ends. Default false.
+	Atomic bool `koanf:"atomic"`
 	// Deadline is the longest that one attempt of a task may take, 1ms to
 	// 24h. Default 10m.
 	Deadline time.Duration `koanf:"deadline"`

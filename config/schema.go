@@ -163,6 +163,7 @@ func schema() *node {
 			"calls":        number(int64(worker.Calls), 1, 256),
 			"memory_mb":    number(int64(worker.MemoryMB), 4, 4096),
 			"isolation":    text(worker.Isolation, "task", "worker"),
+			"atomic":       flag(worker.Atomic),
 			"deadline":     duration(worker.Deadline, time.Millisecond, 24*time.Hour),
 			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),

@@ -17,8 +17,9 @@ var changed = map[abi.Verb]string{
 // tellChanges records the events of what a batch changed in the collections for
 // which the configuration asks for them. The rows are committed by then, in
 // another database: a host that dies in between, or whose log cannot be written,
-// has changed them silently.
-func (e *env) tellChanges(ctx context.Context, ms []abi.Mutation, results []abi.WriteResult) {
+// has changed them silently. An atomic task's events are kept with its rows, so
+// its batch fails when they cannot be.
+func (e *env) tellChanges(ctx context.Context, ms []abi.Mutation, results []abi.WriteResult) error {
 	var events []command.Event
 	for i := range min(len(ms), len(results)) {
 		m := &ms[i]
@@ -33,9 +34,13 @@ func (e *env) tellChanges(ctx context.Context, ms []abi.Mutation, results []abi.
 		}
 	}
 	if len(events) == 0 {
-		return
+		return nil
+	}
+	if e.caller.Held != nil {
+		return e.caller.Held.Add(events...)
 	}
 	if _, err := e.events.Emit(context.WithoutCancel(ctx), events...); err != nil {
 		e.log.Warn("a change of rows was not told", "error", err)
 	}
+	return nil
 }

@@ -24,6 +24,7 @@ type env struct {
 	caller   command.Caller
 	log      *slog.Logger
 
+	untold                               error // what kept an atomic task's changes from being told
 	sql                                  time.Duration
 	rowsWritten, bytesRead, bytesWritten int64
 }
@@ -48,7 +49,10 @@ func (e *env) WriteRows(ctx context.Context, ms []abi.Mutation, rows []byte) ([]
 	for _, r := range results {
 		e.rowsWritten += r.Applied
 	}
-	e.tellChanges(ctx, ms, results)
+	if err := e.tellChanges(ctx, ms, results); err != nil {
+		e.untold = err
+		return nil, err
+	}
 	return results, err
 }
 

@@ -42,6 +42,7 @@ type Host struct {
 	outside   outside
 	infos     []worker.Info
 	metrics   *metrics.Metrics
+	oldest    time.Time // when the oldest task was submitted that had not ended when Run began; zero for none
 	modules   map[string]*engine.Module
 	web       *web.Server // nil unless it is configured, and while Run does not run
 	ready     chan struct{}
@@ -215,6 +216,10 @@ func (h *Host) Run(ctx context.Context) error {
 func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig, run queue.RunFunc) error {
 	defer h.outside.deliver(ctx)()
 	if err := h.beginTriggers(ctx); err != nil {
+		return err
+	}
+	var err error
+	if h.oldest, err = h.state.Queue.Oldest(ctx); err != nil {
 		return err
 	}
 	if err := h.state.Queue.Start(ctx, workers, run); err != nil {

@@ -20,6 +20,7 @@ type job struct {
 	module   *engine.Module
 	task     abi.Task // its DeadlineMS and Handles are filled in
 	chain    []string // commands that wait for it
+	once     *once    // of an atomic task; nil for none
 	progress func(done, total int64)
 }
 
@@ -48,11 +49,25 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		j.task.DeadlineMS = deadline.UnixMilli()
 	}
 	j.task.Handles = cfg.Handles
+	if j.once != nil {
+		e.data.Atomically()
+		defer e.data.Rollback()
+		e.caller.Held = command.NewHeld(j.once.key)
+		if done, err := j.once.recall(ctx, e.data); done || err != nil {
+			return nil, bill, err
+		}
+	}
 	var usage engine.Usage
 	err = j.module.With(ctx, func(s *engine.Sandbox) (err error) {
 		result, usage, err = s.Run(ctx, &j.task, e)
 		return err
 	})
+	if err == nil && j.once != nil {
+		begun := time.Now()
+		err = j.once.commit(ctx, e, result)
+		took := time.Since(begun)
+		usage.Wall, usage.Host, e.sql = usage.Wall+took, usage.Host+took, e.sql+took
+	}
 	bill = e.bill(usage)
 	h.metrics.Used(j.worker, &bill)
 	return result, bill, err
@@ -69,10 +84,14 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 		return nil, err
 	}
 	log := h.log.With("worker", d.Worker, "task", d.ID, "attempt", d.Attempt)
-	result, bill, err := h.run(ctx, job{
+	j := job{
 		worker: d.Worker, module: module, progress: d.Progress,
 		task: abi.Task{ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt},
-	})
+	}
+	if h.cfg.Worker(d.Worker).Atomic {
+		j.once = h.onceFor(d)
+	}
+	result, bill, err := h.run(ctx, j)
 	h.metrics.Ended(d.Worker, abi.CodeOf(err), &bill)
 	if b, berr := json.Marshal(bill); berr == nil {
 		d.Bill(b)
@@ -85,6 +104,12 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	case err != nil:
 		log.Warn("task failed", "error", err)
 		return nil, err
+	}
+	if j.once != nil {
+		if j.once.recalled {
+			log.Info("task completed by an earlier delivery; it did not run again")
+		}
+		return j.once.result, nil
 	}
 	out, err := resultToJSON(result)
 	if err != nil {

@@ -30,6 +30,7 @@ type State struct {
 	Events   *command.Events
 	Sessions *command.Sessions
 
+	id  string // of the host
 	cfg *config.Config
 	db  *sql.DB
 	log *slog.Logger
@@ -55,7 +56,7 @@ func OpenState(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *St
 		return nil, err
 	}
 	keep := cfg.Queue.Retention
-	s := &State{cfg: cfg, db: db, log: log}
+	s := &State{id: id, cfg: cfg, db: db, log: log}
 	s.Queue, err = queue.Open(ctx, db, queue.Config{
 		HostID: id, Logger: log, KeepCompleted: keep, KeepCancelled: keep, KeepDead: keep,
 		Ended: s.tellEnd,

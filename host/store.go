@@ -129,7 +129,10 @@ type lazyStore struct {
 	closed bool
 }
 
-var _ data.Store = (*lazyStore)(nil)
+var _ interface {
+	data.Store
+	data.Transactor
+} = (*lazyStore)(nil)
 
 func (s *lazyStore) get(ctx context.Context) (*sqlite.Store, error) {
 	s.mu.Lock()
@@ -199,6 +202,35 @@ func (s *lazyStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte, s
 		results, err := store.Write(ctx, ms, rows, scope)
 		if err == nil || !store.Moved() || ctx.Err() != nil {
 			return results, err
+		}
+	}
+}
+
+// Begin implements [data.Transactor]. What was written in a transaction is lost
+// with its file: it is for the task to do it again.
+func (s *lazyStore) Begin(ctx context.Context) (data.Tx, error) {
+	for {
+		store, err := s.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		tx, err := store.Begin(ctx)
+		if err == nil || !store.Moved() || ctx.Err() != nil {
+			return tx, err
+		}
+	}
+}
+
+// Effect implements [data.Transactor].
+func (s *lazyStore) Effect(ctx context.Context, key string) (*data.Effect, error) {
+	for {
+		store, err := s.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		e, err := store.Effect(ctx, key)
+		if err == nil || !store.Moved() || ctx.Err() != nil {
+			return e, err
 		}
 	}
 }

@@ -24,7 +24,7 @@ func emitEvent(log *Events) Handler {
 			if err := c.Budget.events(1); err != nil {
 				return nil, err
 			}
-			ids, err := log.Emit(ctx, e)
+			ids, err := c.emit(ctx, log, e)
 			if err != nil {
 				return nil, err
 			}
@@ -40,7 +40,7 @@ func emitEvent(log *Events) Handler {
 		if err := c.Budget.events(len(events)); err != nil {
 			return nil, err
 		}
-		ids, err := log.Emit(ctx, events...)
+		ids, err := c.emit(ctx, log, events...)
 		if err != nil {
 			return nil, err
 		}
@@ -50,6 +50,14 @@ func emitEvent(log *Events) Handler {
 		}
 		return map[string]any{"ids": out}, nil
 	}
+}
+
+// emit records events, or holds them: their ids are 0 then.
+func (c Caller) emit(ctx context.Context, log *Events, events ...Event) ([]int64, error) {
+	if c.Held != nil {
+		return make([]int64, len(events)), c.Held.Add(events...)
+	}
+	return log.Emit(ctx, events...)
 }
 
 func readEvents(list any, c Caller) ([]Event, error) {

@@ -42,6 +42,7 @@ type Caller struct {
 	Task   string // the task that the call is part of, if any
 	Grants Grants
 	Budget *Budget // what is left to it; nil for no end
+	Held   *Held   // holds its events until something else has happened; nil to record them at once
 
 	Call  int64    // which of the task's calls it is, from 1
 	Chain []string // commands that wait for it: see [Call.Chain]

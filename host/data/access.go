@@ -67,6 +67,7 @@ type Access struct {
 	scopes  map[string]*Scope
 	queries map[string]bool
 	budget  *Budget
+	tx      *transaction // nil unless Atomically was called
 }
 
 // RowsRead returns how many rows the task was handed.
@@ -100,7 +101,11 @@ func (a *Access) Open(ctx context.Context, q *abi.Query) (Cursor, error) {
 	if err := a.budget.Spent(); err != nil {
 		return nil, about(err)
 	}
-	c, err := store.Open(ctx, q, scope)
+	open := store.Open
+	if tx := a.on(q.Handle); tx != nil {
+		open = tx.Open
+	}
+	c, err := open(ctx, q, scope)
 	if err != nil {
 		return nil, about(err)
 	}
@@ -122,7 +127,11 @@ func (a *Access) named(ctx context.Context, q *abi.Query) (Cursor, error) {
 	if err != nil {
 		return nil, about(err)
 	}
-	c, err := a.handles.stores[query.Handle].Select(ctx, query.SQL, q.Params, &Scope{Budget: a.budget})
+	selects := a.handles.stores[query.Handle].Select
+	if tx := a.on(query.Handle); tx != nil {
+		selects = tx.Select
+	}
+	c, err := selects(ctx, query.SQL, q.Params, &Scope{Budget: a.budget})
 	if err != nil {
 		return nil, about(err)
 	}
@@ -163,10 +172,18 @@ func (a *Access) Write(ctx context.Context, ms []abi.Mutation, rows []byte) ([]a
 				i, Clip(m.Handle), Clip(ms[0].Handle))
 		}
 	}
+	write := store.Write
+	if a.tx != nil {
+		tx, err := a.begin(ctx, ms[0].Handle, store)
+		if err != nil {
+			return nil, err
+		}
+		write = tx.Write
+	}
 	if err := a.charge(ms, rows); err != nil {
 		return nil, within(ms[0].Handle, err)
 	}
-	results, err := store.Write(ctx, ms, rows, scope)
+	results, err := write(ctx, ms, rows, scope)
 	return results, within(ms[0].Handle, err)
 }
 

@@ -95,6 +95,8 @@ func (r *Rights) identify() {
 	r.id = b.String()
 }
 
+func (r *Rights) writes() bool { return !r.Insert.Empty() || !r.Update.Empty() || r.Delete }
+
 func (r *Rights) allow(verb string) bool {
 	switch verb {
 	case "read":
@@ -165,6 +167,19 @@ func (s *Scope) Rights(collection string) *Rights {
 
 // empty says whether nothing was granted.
 func (s *Scope) empty() bool { return s.whole == nil && len(s.collections) == 0 }
+
+// writes says whether anything may be written.
+func (s *Scope) writes() bool {
+	if s.whole != nil && s.whole.writes() {
+		return true
+	}
+	for _, r := range s.collections {
+		if r.writes() {
+			return true
+		}
+	}
+	return false
+}
 
 // allow returns an error if a verb was not granted on a collection. Of a
 // collection without any grant it says what a store says of one that it does

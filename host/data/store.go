@@ -3,6 +3,7 @@ package data
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
 )
@@ -41,6 +42,59 @@ type Store interface {
 	// nothing uses the database any more. Later calls fail with
 	// abi.Unavailable. A second Close does nothing.
 	Close() error
+}
+
+// Transactor is a [Store] that can keep a transaction open from one call to the
+// next.
+type Transactor interface {
+	// Begin waits, in turn with the writes of others, for the right to write
+	// and starts a transaction that keeps it: nobody else writes until it is
+	// over, which must be for a good reason. It ends with ctx at the latest,
+	// rolled back, and so does the context of every call on it.
+	Begin(ctx context.Context) (Tx, error)
+
+	// Effect returns what a transaction was committed with, nil if there is
+	// none with that key. Whoever has to know whether a Commit that was not
+	// answered happened asks here.
+	Effect(ctx context.Context, key string) (*Effect, error)
+}
+
+// Tx is a transaction. It is for one goroutine at a time, but for the end of its
+// context and the store's Close. What it failed with when it cannot go on comes
+// again from every later call; a batch that fails by itself undoes nothing but
+// itself.
+//
+// It must be ended, by Commit or Rollback, which close its cursors.
+type Tx interface {
+	// Open is [Store.Open] as the transaction sees it, with what it wrote. A
+	// cursor that is open while the transaction writes may or may not see that.
+	Open(ctx context.Context, q *abi.Query, scope *Scope) (Cursor, error)
+
+	// Select is [Store.Select] as the transaction sees it.
+	Select(ctx context.Context, sql string, params map[string]any, scope *Scope) (Cursor, error)
+
+	// Write is [Store.Write], durable when the transaction is.
+	Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *Scope) ([]abi.WriteResult, error)
+
+	// Commit commits what was written together with e. When it fails nothing
+	// happened, as far as can be known: see [Transactor.Effect].
+	Commit(ctx context.Context, e Effect) error
+
+	// Rollback undoes everything. After Commit, and a second time, it does
+	// nothing.
+	Rollback()
+}
+
+// Effect says, in the database that a transaction changed, that it did.
+type Effect struct {
+	Key    string
+	At     time.Time // kept in milliseconds
+	Result []byte
+	Events []byte
+
+	// Forget is before when others must have been written that Commit may
+	// delete, some at a time. It is not kept.
+	Forget time.Time
 }
 
 // Cursor is an answer that is being read. It is for one goroutine at a time.

@@ -41,6 +41,24 @@ func (q *Queue) Task(ctx context.Context, id string) (*Record, error) {
 	return q.recordOf(ctx, job)
 }
 
+// Oldest returns when the oldest task was submitted that has not ended, zero if
+// there is none.
+func (q *Queue) Oldest(ctx context.Context) (time.Time, error) {
+	var id int64
+	err := q.db.QueryRowContext(ctx, `SELECT id FROM river_job WHERE finalized_at IS NULL ORDER BY id LIMIT 1`).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, dbError("looking for the oldest task", err)
+	}
+	job, err := q.client.JobGet(ctx, id)
+	if err != nil {
+		return time.Time{}, dbError("looking for the oldest task", err)
+	}
+	return job.CreatedAt, nil
+}
+
 // List returns the tasks that f chooses, the newest first.
 func (q *Queue) List(ctx context.Context, f Filter) ([]Record, error) {
 	if f.Limit < 0 || f.Limit > maxLimit {

@@ -70,6 +70,7 @@ type Delivery struct {
 	Kind     string
 	Payload  json.RawMessage // nil for none
 	Attempt  int             // 1 on the first
+	Created  time.Time       // an ID may come again when its task is forgotten; not with the same time
 	Deadline time.Time
 
 	report func(done, total int64)
@@ -255,7 +256,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	}
 	result, err := r.attempt(ctx, job.ID, d)
 	if err == nil {
-		err = r.checkResult(result)
+		err = r.q.CheckResult(result)
 	}
 	if err != nil {
 		err = verdict(ctx, job.JobRow, err)
@@ -328,6 +329,7 @@ func (r *runner) delivery(ctx context.Context, job *river.Job[taskArgs]) Deliver
 		Kind:    job.Args.TaskKind,
 		Payload: job.Args.Payload,
 		Attempt: job.Attempt,
+		Created: job.CreatedAt,
 	}
 	d.Deadline, _ = ctx.Deadline()
 	return d
@@ -360,9 +362,11 @@ func (r *runner) attempt(ctx context.Context, id int64, d Delivery) (result json
 	return result, err
 }
 
-func (r *runner) checkResult(result json.RawMessage) error {
-	if len(result) > r.q.cfg.MaxResult {
-		return abi.Errorf(abi.Permanent, "result of %d bytes: %d at most", len(result), r.q.cfg.MaxResult)
+// CheckResult says whether a task can be completed with a result: what it
+// refuses, abi.Permanent, ends the task as dead.
+func (q *Queue) CheckResult(result json.RawMessage) error {
+	if len(result) > q.cfg.MaxResult {
+		return abi.Errorf(abi.Permanent, "result of %d bytes: %d at most", len(result), q.cfg.MaxResult)
 	}
 	if len(result) > 0 && !json.Valid(result) {
 		return abi.Errorf(abi.Permanent, "result is not valid JSON")

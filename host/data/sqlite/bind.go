@@ -51,10 +51,10 @@ func (b *binder) param(name string) (int, error) {
 	return b.params[i], nil
 }
 
-// bind sets the parameters from a row. They stay bound to c's staging memory
-// until the next row or st.Clear.
-func (b *binder) bind(c *conn, st *lite.Stmt, row []byte) error {
-	if err := c.Stage(row); err != nil {
+// bind sets the parameters from a row. They stay bound to staging memory until
+// the next row or st.Clear.
+func (b *binder) bind(st *lite.Stmt, row []byte) error {
+	if err := st.Stage(row); err != nil {
 		return err
 	}
 	r := wire.NewReader(row)

@@ -127,6 +127,19 @@ func (c *conn) each(sql, param string, row func(*lite.Stmt)) error {
 	}
 }
 
+// run runs a statement once.
+func (c *conn) run(sql string, params ...any) error {
+	st, err := c.Prepare(sql)
+	if err != nil {
+		return err
+	}
+	defer st.Finalize()
+	if err := c.bind(st, params); err != nil {
+		return err
+	}
+	return st.Run()
+}
+
 // bind sets the parameters of st, in order.
 func (c *conn) bind(st *lite.Stmt, params []any) error {
 	c.scratch = c.scratch[:0]
@@ -138,7 +151,7 @@ func (c *conn) bind(st *lite.Stmt, params []any) error {
 			c.scratch = append(c.scratch, p...)
 		}
 	}
-	if err := c.Stage(c.scratch); err != nil {
+	if err := st.Stage(c.scratch); err != nil {
 		return err
 	}
 	off := 0

@@ -28,6 +28,7 @@ type cursor struct {
 	discreet func(error) error // what of an error the caller may know
 
 	running *lite.Conn // conn's, for abandon to interrupt
+	tx      *tx        // that the cursor is in, and whose connection it uses; nil for none
 
 	mu      sync.Mutex // against Store.Close
 	conn    *conn      // nil when ended
@@ -39,43 +40,80 @@ type cursor struct {
 	err     error // what ended it, nil at the end of the rows
 }
 
+var errCursorClosed = abi.Errorf(abi.InvalidArgument, "the cursor was closed")
+
 // Open implements [data.Store].
 func (s *Store) Open(ctx context.Context, q *abi.Query, scope *data.Scope) (data.Cursor, error) {
-	if err := data.CheckQuery(q); err != nil {
+	if err := s.checkQuery(q); err != nil {
 		return nil, err
 	}
-	switch {
-	case q.Named != "":
-		return nil, abi.Errorf(abi.Internal, "query: a named query is not for a store")
-	case q.Describe:
+	if q.Describe {
 		return s.describe(ctx, q.Collection, scope)
-	case len(q.Lookup) > s.cfg.MaxBatchBytes:
-		return nil, abi.Errorf(abi.LimitExceeded, "query: lookup: %d bytes, at most %d", len(q.Lookup), s.cfg.MaxBatchBytes)
 	}
-	c := &cursor{store: s, budget: scope.Budget, what: fmt.Sprintf("%q", data.Clip(q.Collection))}
-	err := s.begin(ctx, "opening "+c.what, func(conn *conn) error {
-		schema, err := s.schemaOf(conn)
-		if err != nil {
-			return err
-		}
-		if c.table, err = schema.see(conn, scope, q.Collection); err != nil {
-			return err
-		}
-		c.discreet = c.table.discreet
-		if q.Lookup != nil {
-			err = c.startLookup(conn, q)
-		} else {
-			err = c.startSelect(conn, q)
-		}
-		if err != nil {
-			return c.discreet(err)
-		}
-		return c.start(conn)
-	})
-	if err != nil {
+	c := newCursor(s, q, scope)
+	if err := s.begin(ctx, "opening "+c.what, func(conn *conn) error { return c.query(conn, q, scope) }); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (s *Store) checkQuery(q *abi.Query) error {
+	if err := data.CheckQuery(q); err != nil {
+		return err
+	}
+	switch {
+	case q.Named != "":
+		return abi.Errorf(abi.Internal, "query: a named query is not for a store")
+	case len(q.Lookup) > s.cfg.MaxBatchBytes:
+		return abi.Errorf(abi.LimitExceeded, "query: lookup: %d bytes, at most %d", len(q.Lookup), s.cfg.MaxBatchBytes)
+	}
+	return nil
+}
+
+func newCursor(s *Store, q *abi.Query, scope *data.Scope) *cursor {
+	return &cursor{store: s, budget: scope.Budget, what: fmt.Sprintf("%q", data.Clip(q.Collection))}
+}
+
+// query makes the cursor that of a query, in a transaction on conn.
+func (c *cursor) query(conn *conn, q *abi.Query, scope *data.Scope) error {
+	schema, err := c.store.schemaOf(conn)
+	if err != nil {
+		return err
+	}
+	if c.table, err = schema.see(conn, scope, q.Collection); err != nil {
+		return err
+	}
+	c.discreet = c.table.discreet
+	if q.Lookup != nil {
+		err = c.startLookup(conn, q)
+	} else {
+		err = c.startSelect(conn, q)
+	}
+	if err != nil {
+		return c.discreet(err)
+	}
+	return c.start(conn)
+}
+
+// prepare sets c.st. In a transaction several cursors may have the same text, so
+// each has a statement of its own.
+func (c *cursor) prepare(conn *conn, sql string, rights *lite.Rights) (err error) {
+	if c.tx != nil {
+		c.st, err = conn.PrepareOwn(sql, rights)
+	} else {
+		c.st, err = conn.Cached(sql, rights)
+	}
+	return err
+}
+
+// drop gives up c.st.
+func (c *cursor) drop() {
+	if c.tx != nil {
+		c.st.Finalize()
+	} else {
+		c.st.Clear()
+	}
+	c.st = nil
 }
 
 // begin runs f in a read transaction on a connection, which f has taken over if
@@ -108,16 +146,20 @@ func (s *Store) within(ctx context.Context, conn *conn, f func(*conn) error) err
 func (c *cursor) start(conn *conn) error {
 	s := c.store
 	if conn.Stopped() {
-		c.st.Clear()
+		c.drop()
 		return errInterrupted
 	}
 	c.conn, c.running = conn, conn.Conn
 	c.header = header(c.names)
 	c.rows = rowEncoder{st: c.st, columns: len(c.names), most: s.cfg.MaxRowBytes}
+	if c.tx != nil {
+		c.tx.cursors[c] = struct{}{}
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed() { // Close may have gone through the cursors already
-		c.st.Clear()
+		c.drop()
 		return errClosed
 	}
 	s.cursors[c] = struct{}{}
@@ -130,11 +172,11 @@ func (c *cursor) startSelect(conn *conn, q *abi.Query) error {
 		return err
 	}
 	c.names = names
-	if c.st, err = conn.Cached(sql, c.table.reading()); err != nil {
+	if err = c.prepare(conn, sql, c.table.reading()); err != nil {
 		return err
 	}
 	if err := conn.bind(c.st, params); err != nil {
-		c.st.Clear()
+		c.drop()
 		return err
 	}
 	return nil
@@ -266,23 +308,27 @@ func isBroken(err error) bool {
 	return code == abi.Corrupt || code == abi.Internal
 }
 
-// finish gives the connection back.
+// finish gives back what the cursor holds.
 func (c *cursor) finish() {
 	if c.conn == nil {
+		return
+	}
+	c.drop()
+	conn := c.conn
+	c.conn, c.lookup, c.rows = nil, nil, rowEncoder{}
+	if c.tx != nil {
+		delete(c.tx.cursors, c)
 		return
 	}
 	c.store.mu.Lock()
 	delete(c.store.cursors, c)
 	c.store.mu.Unlock()
-	c.st.Clear()
-	conn := c.conn
-	c.conn, c.st, c.lookup, c.rows = nil, nil, nil, rowEncoder{}
 	c.store.release(conn)
 }
 
 // Close implements [data.Cursor].
 func (c *cursor) Close() error {
-	c.end(abi.Errorf(abi.InvalidArgument, "the cursor was closed"))
+	c.end(errCursorClosed)
 	return nil
 }
 

@@ -10,43 +10,53 @@ import (
 	"github.com/wasmhost/wasmhost/host/data"
 )
 
-// describe answers a query with Describe. A view that is broken is left out
-// unless it was asked for.
+// describe answers a query with Describe.
 func (s *Store) describe(ctx context.Context, collection string, scope *data.Scope) (data.Cursor, error) {
 	var rows [][]any
-	what := "describing"
-	if collection != "" {
-		what += " \"" + data.Clip(collection) + "\""
-	}
 	var used *conn
-	err := s.begin(ctx, what, func(conn *conn) error {
+	err := s.begin(ctx, describing(collection), func(conn *conn) (err error) {
 		used = conn
-		schema, err := s.schemaOf(conn)
-		if err != nil {
-			return err
-		}
-		names := []string{collection}
-		if collection == "" {
-			names = slices.Sorted(maps.Keys(schema.names))
-		}
-		for _, name := range names {
-			t, err := schema.see(conn, scope, name)
-			switch {
-			case err == nil:
-				rows = append(rows, t.describe()...)
-			case collection != "":
-				return err
-			case conn.Stopped():
-				return errInterrupted
-			}
-		}
-		return nil
+		rows, err = s.describeRows(conn, collection, scope)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.release(used)
 	return data.List(abi.DescribeColumns, rows, scope)
+}
+
+// describing is in front of errors.
+func describing(collection string) string {
+	if collection == "" {
+		return "describing"
+	}
+	return "describing \"" + data.Clip(collection) + "\""
+}
+
+// describeRows returns the rows of the answer, as conn's transaction sees the
+// schema. A view that is broken is left out unless it was asked for.
+func (s *Store) describeRows(conn *conn, collection string, scope *data.Scope) (rows [][]any, err error) {
+	schema, err := s.schemaOf(conn)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{collection}
+	if collection == "" {
+		names = slices.Sorted(maps.Keys(schema.names))
+	}
+	for _, name := range names {
+		t, err := schema.see(conn, scope, name)
+		switch {
+		case err == nil:
+			rows = append(rows, t.describe()...)
+		case collection != "":
+			return nil, err
+		case conn.Stopped():
+			return nil, errInterrupted
+		}
+	}
+	return rows, nil
 }
 
 // describe returns the rows of abi.DescribeColumns.

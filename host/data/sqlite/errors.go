@@ -13,7 +13,8 @@ import (
 )
 
 var (
-	errClosed = abi.Errorf(abi.Unavailable, "the database was closed")
+	errClosed   = abi.Errorf(abi.Unavailable, "the database was closed")
+	errReadOnly = abi.Errorf(abi.ReadOnly, "the database is served for reading only")
 
 	// errInterrupted is what SQLite says when a step was interrupted, for
 	// interrupts that hit none.

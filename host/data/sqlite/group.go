@@ -42,13 +42,39 @@ type group struct {
 
 // lead writes b and those behind it that fit, and hands the lead on.
 func (s *Store) lead(b *batch) {
+	g := s.begun(b)
+	if g == nil {
+		return
+	}
 	defer s.line.pass()
-	g := &group{s: s, members: []*batch{b}}
 	defer g.close()
+	for !b.alone {
+		next := s.line.take(g.fits)
+		if next == nil {
+			break
+		}
+		if !g.add(next) {
+			return
+		}
+	}
+	g.commit()
+}
+
+// begun returns a group that has begun its transaction with b, which has the
+// lead. If it cannot, it answers b, passes the lead on, and returns nil.
+func (s *Store) begun(b *batch) *group {
+	g := &group{s: s, members: []*batch{b}}
+	ok := false
+	defer func() {
+		if !ok {
+			g.close()
+			s.line.pass()
+		}
+	}()
 	w, err := s.openWriter(b.ctx)
 	if err != nil {
 		g.fail(s.failure(b.ctx, err))
-		return
+		return nil
 	}
 	g.w = w
 	s.setBusy(w)
@@ -61,18 +87,10 @@ func (s *Store) lead(b *batch) {
 		}
 		w.end()
 		g.fail(err)
-		return
+		return nil
 	}
-	for !b.alone {
-		next := s.line.take(g.fits)
-		if next == nil {
-			break
-		}
-		if !g.add(next) {
-			return
-		}
-	}
-	g.commit()
+	ok = true
+	return g
 }
 
 func (g *group) fits(b *batch) bool {

@@ -55,7 +55,7 @@ func (c *cursor) startLookup(conn *conn, q *abi.Query) error {
 		}
 	}
 	w.within(c.table)
-	if c.st, err = conn.Cached(w.sql.String(), c.table.reading()); err != nil {
+	if err = c.prepare(conn, w.sql.String(), c.table.reading()); err != nil {
 		return err
 	}
 	c.lookup = l
@@ -81,7 +81,7 @@ func (l *lookup) step(c *cursor) (bool, error) {
 		if c.conn.Stopped() {
 			return false, errInterrupted
 		}
-		if err := l.binder.bind(c.conn, c.st, l.batch.Row()); err != nil {
+		if err := l.binder.bind(c.st, l.batch.Row()); err != nil {
 			return false, prefix(c.store.failure(context.Background(), c.table.discreet(err)), "query: lookup: row %d", l.batch.Index())
 		}
 		var err error

@@ -12,28 +12,35 @@ import (
 
 // Select implements [data.Store].
 func (s *Store) Select(ctx context.Context, sql string, params map[string]any, scope *data.Scope) (data.Cursor, error) {
-	c := &cursor{store: s, budget: scope.Budget, what: "the answer", discreet: discreet}
-	err := s.begin(ctx, "opening it", func(conn *conn) (err error) {
-		if c.st, err = conn.Cached(sql, operators); err != nil {
-			return abi.Errorf(abi.Internal, "the operator's statement: %w", err)
-		}
-		values, err := arguments(c.st.Params(), params)
-		if err == nil {
-			c.names, err = resultColumns(c.st)
-		}
-		if err != nil {
-			return err
-		}
-		if err := conn.bind(c.st, values); err != nil {
-			c.st.Clear()
-			return discreet(err)
-		}
-		return c.start(conn)
-	})
-	if err != nil {
+	c := newSelect(s, scope)
+	if err := s.begin(ctx, "opening it", func(conn *conn) error { return c.selects(conn, sql, params) }); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func newSelect(s *Store, scope *data.Scope) *cursor {
+	return &cursor{store: s, budget: scope.Budget, what: "the answer", discreet: discreet}
+}
+
+// selects makes the cursor that of a statement of the operator's, in a
+// transaction on conn.
+func (c *cursor) selects(conn *conn, sql string, params map[string]any) error {
+	if err := c.prepare(conn, sql, operators); err != nil {
+		return abi.Errorf(abi.Internal, "the operator's statement: %w", err)
+	}
+	values, err := arguments(c.st.Params(), params)
+	if err == nil {
+		c.names, err = resultColumns(c.st)
+	}
+	if err == nil {
+		err = discreet(conn.bind(c.st, values))
+	}
+	if err != nil {
+		c.drop()
+		return err
+	}
+	return c.start(conn)
 }
 
 // operators are the rights of the operator's statements: to read, and nothing

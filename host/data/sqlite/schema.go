@@ -13,6 +13,7 @@ import (
 type schema struct {
 	version int64
 	names   map[string]bool // of collections, true for views
+	effects bool            // there is the host's own table
 
 	mu       sync.Mutex
 	tables   map[string]*table
@@ -57,6 +58,10 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	fresh := &schema{version: version, names: make(map[string]bool), tables: make(map[string]*table)}
 	err = c.each(collectionsSQL, "", func(row *lite.Stmt) {
 		name := string(row.Column(0).Bytes())
+		if strings.EqualFold(name, effectsTable) {
+			fresh.effects = true
+			return
+		}
 		if name == "" || len(name) >= 7 && strings.EqualFold(name[:7], "sqlite_") {
 			return
 		}

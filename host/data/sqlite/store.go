@@ -35,9 +35,13 @@ type Store struct {
 	idle    []*conn
 	cursors map[*cursor]struct{}
 	busy    *conn // the writer while it writes, for Close to interrupt
+	tx      *tx   // that has the lead
 }
 
-var _ data.Store = (*Store)(nil)
+var _ interface {
+	data.Store
+	data.Transactor
+} = (*Store)(nil)
 
 // Open starts to serve a database file that exists. It reads the schema, so
 // that a file which is damaged or is no database shows now: abi.NotFound,
@@ -91,7 +95,7 @@ func (s *Store) isClosed() bool {
 }
 
 func (s *Store) close() error {
-	// A cursor or a write that does not see closed from here on is seen below,
+	// A cursor, a write or a transaction that does not see closed from here on is seen below,
 	// as both enter themselves under mu first.
 	close(s.closed)
 	s.line.close()
@@ -100,7 +104,11 @@ func (s *Store) close() error {
 	if s.busy != nil {
 		s.busy.Interrupt()
 	}
+	tx := s.tx
 	s.mu.Unlock()
+	if tx != nil {
+		tx.abandon(errClosed)
+	}
 	for _, c := range cursors {
 		c.abandon()
 	}

@@ -12,6 +12,26 @@ import (
 
 // Write implements [data.Store].
 func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) ([]abi.WriteResult, error) {
+	b, err := s.newBatch(ctx, ms, rows, scope)
+	if err != nil || len(ms) == 0 {
+		return nil, err
+	}
+	if !s.line.join(b) {
+		return nil, errClosed
+	}
+	for {
+		switch sig, err := s.await(b); {
+		case err != nil:
+			return nil, err
+		case sig == answered:
+			return b.results, b.err
+		}
+		s.lead(b)
+	}
+}
+
+// newBatch checks all that can be checked without the database.
+func (s *Store) newBatch(ctx context.Context, ms []abi.Mutation, rows []byte, scope *data.Scope) (*batch, error) {
 	if len(rows) > s.cfg.MaxBatchBytes {
 		return nil, abi.Errorf(abi.LimitExceeded, "write: %d bytes of rows, at most %d", len(rows), s.cfg.MaxBatchBytes)
 	}
@@ -24,33 +44,28 @@ func (s *Store) Write(ctx context.Context, ms []abi.Mutation, rows []byte, scope
 			return nil, prefix(about(i, &ms[i], err), "write")
 		}
 	}
-	if len(ms) == 0 {
-		return nil, nil
+	if len(ms) > 0 && s.cfg.ReadOnly {
+		return nil, errReadOnly
 	}
-	if s.cfg.ReadOnly {
-		return nil, abi.Errorf(abi.ReadOnly, "the database is served for reading only")
-	}
-	b := &batch{ctx: ctx, caller: data.Caller(ctx), ms: ms, scope: scope, rows: batches, size: len(rows), wake: make(chan signal, 1)}
-	if !s.line.join(b) {
-		return nil, errClosed
-	}
-	ended, closed := ctx.Done(), s.closed
+	return &batch{ctx: ctx, caller: data.Caller(ctx), ms: ms, scope: scope, rows: batches, size: len(rows), wake: make(chan signal, 1)}, nil
+}
+
+// await waits until b, which is in the line, has the lead or was answered. An
+// error is that of one who left.
+func (s *Store) await(b *batch) (signal, error) {
+	ended, closed := b.ctx.Done(), s.closed
 	for {
 		var err error
 		select {
 		case sig := <-b.wake:
-			if sig == answered {
-				return b.results, b.err
-			}
-			s.lead(b)
-			continue
+			return sig, nil
 		case <-closed:
 			err = errClosed
 		case <-ended:
-			err = abi.Errorf(abi.CodeOf(ctx.Err()), "write: waited for other writers: %w", ctx.Err())
+			err = abi.Errorf(abi.CodeOf(b.ctx.Err()), "write: waited for other writers: %w", b.ctx.Err())
 		}
 		if s.line.leave(b) {
-			return nil, err
+			return 0, err
 		}
 		ended, closed = nil, nil // whoever has it knows, too
 	}
@@ -143,7 +158,7 @@ func (s *Store) row(w *conn, st *lite.Stmt, p *plan, row []byte) (int64, error) 
 	if len(row) > s.cfg.MaxRowBytes {
 		return 0, abi.Errorf(abi.LimitExceeded, "%d bytes, at most %d", len(row), s.cfg.MaxRowBytes)
 	}
-	if err := p.binder.bind(w, st, row); err != nil {
+	if err := p.binder.bind(st, row); err != nil {
 		return 0, err
 	}
 	// All rows are changed before the first of what RETURNING has comes.

@@ -188,12 +188,7 @@ func (c *Conn) DeferredViolation() bool {
 // InTransaction says whether BEGIN is in effect. Some errors end it.
 func (c *Conn) InTransaction() bool { return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0 }
 
-// Stage copies b to where BindText and BindBlob find it. What was staged
-// before is gone, so all parameters that used it must be bound anew or
-// cleared.
-func (c *Conn) Stage(b []byte) error { return c.stage.load(c.tls, b) }
-
-// Unstage gives back the memory of Stage if there is much of it. No parameter
+// Unstage gives back the memory of [Stmt.Stage] that statements share, if there is much of it. No parameter
 // may be bound to it.
 func (c *Conn) Unstage() {
 	if c.stage.size > stageKeep {

@@ -7,7 +7,7 @@
 // SQLite's memory is outside of Go's heap and is reached through plain
 // addresses. Nothing that Go owns is ever handed to SQLite: bytes to be bound
 // are first copied, a row at a time, into memory of the connection
-// ([Conn.Stage]), and bound from there without another copy. The copy costs
+// ([Stmt.Stage]), and bound from there without another copy. The copy costs
 // tens of nanoseconds a row, keeps a guest from changing a value while SQLite
 // uses it, and leaves the checks of the race detector switched on. The other
 // way, [Value.Bytes] is SQLite's own memory, valid until the statement moves.

@@ -10,13 +10,25 @@ import (
 
 // Stmt is a prepared statement. It stays ready for another run after Reset.
 type Stmt struct {
-	c *Conn
-	p uintptr
+	c     *Conn
+	p     uintptr
+	stage *memory // the connection's, or its own
 }
 
 // Prepare compiles one statement, which the caller finalizes. It may do
 // everything.
 func (c *Conn) Prepare(sql string) (*Stmt, error) { return c.prepare(sql, nil) }
+
+// PrepareOwn compiles one statement with the given rights, which the caller
+// finalizes. It has staging memory of its own: it may be in use while other
+// statements of the connection are bound and run.
+func (c *Conn) PrepareOwn(sql string, r *Rights) (*Stmt, error) {
+	s, err := c.prepare(sql, r)
+	if err == nil {
+		s.stage = new(memory)
+	}
+	return s, err
+}
 
 func (c *Conn) prepare(sql string, r *Rights) (*Stmt, error) {
 	s, err := c.compile(sql, r)
@@ -55,7 +67,7 @@ func (c *Conn) compile(sql string, r *Rights) (*Stmt, error) {
 	if err := c.check(rc); err != nil {
 		return nil, err
 	}
-	s := &Stmt{c: c, p: *(*uintptr)(pointer(out))}
+	s := &Stmt{c: c, p: *(*uintptr)(pointer(out)), stage: &c.stage}
 	switch tail := sql[*(*uintptr)(pointer(out + slot))-text:]; {
 	case s.p == 0:
 		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "there is no statement"}
@@ -71,6 +83,9 @@ func (s *Stmt) Finalize() {
 	// What it returns is the last step's error once more.
 	sqlite3.Xsqlite3_finalize(s.c.tls, s.p)
 	s.p = 0
+	if s.stage != &s.c.stage {
+		s.stage.free(s.c.tls)
+	}
 }
 
 // ReadOnly says whether the statement changes nothing in the database file.
@@ -130,6 +145,11 @@ func (s *Stmt) Run() error {
 	}
 }
 
+// Stage copies b to where BindText and BindBlob find it. What was staged
+// before is gone, for all statements that share the memory: parameters that used
+// it must be bound anew or cleared.
+func (s *Stmt) Stage(b []byte) error { return s.stage.load(s.c.tls, b) }
+
 // BindNull sets parameter i, counted from 1, to NULL.
 func (s *Stmt) BindNull(i int) error {
 	return s.c.check(sqlite3.Xsqlite3_bind_null(s.c.tls, s.p, int32(i)))
@@ -147,13 +167,13 @@ func (s *Stmt) BindFloat(i int, v float64) error {
 
 // BindText sets parameter i to a TEXT: the n bytes at off of what was staged.
 func (s *Stmt) BindText(i, off, n int) error {
-	p := s.c.stage.p + uintptr(off)
+	p := s.stage.p + uintptr(off)
 	return s.c.check(sqlite3.Xsqlite3_bind_text64(s.c.tls, s.p, int32(i), p, uint64(n), 0, sqlite3.SQLITE_UTF8))
 }
 
 // BindBlob sets parameter i to a BLOB: the n bytes at off of what was staged.
 func (s *Stmt) BindBlob(i, off, n int) error {
-	p := s.c.stage.p + uintptr(off) // not 0, so an empty BLOB does not become NULL
+	p := s.stage.p + uintptr(off) // not 0, so an empty BLOB does not become NULL
 	return s.c.check(sqlite3.Xsqlite3_bind_blob64(s.c.tls, s.p, int32(i), p, uint64(n), 0))
 }
 
