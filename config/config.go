@@ -209,9 +209,11 @@ type Worker struct {
 	// On are names of events, or patterns such as data:documents:*. Each such
 	// event that others emit becomes a task of the worker, with the event's name
 	// as its kind and the event's data as its payload.
-	On     []string `koanf:"on"`
-	Grants Grants   `koanf:"grants"`
-	Limits Limits   `koanf:"limits"`
+	On []string `koanf:"on"`
+	// Schedule are the times at which there is a task for the worker.
+	Schedule []Schedule `koanf:"schedule"`
+	Grants   Grants     `koanf:"grants"`
+	Limits   Limits     `koanf:"limits"`
 
 	// Socket is a Unix socket on which whoever can connect may give the worker
 	// tasks, as newline-delimited JSON, 96 bytes at most. Default: none.

@@ -521,6 +521,7 @@ func TestSchemaMatchesConfig(t *testing.T) {
 			want := map[kind]reflect.Type{
 				kindString: reflect.TypeFor[string](), kindBool: reflect.TypeFor[bool](),
 				kindDuration: reflect.TypeFor[time.Duration](), kindList: reflect.TypeFor[[]string](), kindGrant: reflect.TypeFor[Grant](),
+				kindSchedules: reflect.TypeFor[[]Schedule](),
 			}[n.leaf.kind]
 			if n.leaf.kind == kindInt && (typ.Kind() == reflect.Int || typ.Kind() == reflect.Int64) {
 				want = typ

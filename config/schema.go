@@ -25,6 +25,7 @@ const (
 	kindDuration
 	kindList
 	kindGrant
+	kindSchedules
 )
 
 // leaf describes one value.
@@ -168,6 +169,7 @@ func schema() *node {
 			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
 			"on":           list(),
+			"schedule":     {leaf: &leaf{kind: kindSchedules}},
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
 				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),

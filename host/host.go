@@ -238,6 +238,7 @@ func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig,
 	defer background.Wait()
 	background.Go(func() { h.reload(ctx) })
 	background.Go(func() { h.triggers(ctx) })
+	background.Go(func() { h.schedule(ctx) })
 	close(h.ready)
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
