@@ -166,11 +166,11 @@ batchSize = "a number is what the orchestrator has"
 
 	want := logged()
 	var once []received
-	seen := map[int64]bool{}
 	var all []received
 	for n := len(want); len(once) < len(want); n++ {
 		all = recorded(n)
-		once, seen = nil, map[int64]bool{}
+		once = nil
+		seen := map[int64]bool{}
 		for _, r := range all {
 			if id := r.Data.Wasmhost.ID; !seen[id] {
 				seen[id] = true
