@@ -70,7 +70,7 @@ type Delivery struct {
 	Kind     string
 	Payload  json.RawMessage // nil for none
 	Attempt  int             // 1 on the first
-	Created  time.Time       // an ID may come again when its task is forgotten; not with the same time
+	Created  time.Time       // when it was submitted
 	Deadline time.Time
 
 	report func(done, total int64)
