@@ -16,7 +16,7 @@ import (
 // What a dry run shows of the commands.
 const (
 	shownCommands = 100
-	shownParams   = 2 << 10 // bytes of JSON
+	shownParams   = 2 << 10 // bytes, as the worker gave them and as JSON
 	shownNames    = 100
 	maxDryResult  = 1 << 20 // of the whole report: what the queue takes
 )
@@ -69,14 +69,24 @@ func (d *dryRun) Execute(ctx context.Context, c command.Caller, name string, par
 		if err != nil {
 			s.Error = clipText(err.Error())
 		}
-		if text, jerr := resultToJSON(params); jerr == nil && len(text) <= shownParams {
-			s.Params = text
-		} else {
-			s.ParamsBytes = len(params)
-		}
+		s.Params, s.ParamsBytes = paramsShown(params)
 		d.sent = append(d.sent, s)
 	}
 	return result, err
+}
+
+// paramsShown returns params as they are shown, or only their length. What is
+// refused for its size is not decoded here either.
+func paramsShown(params []byte) (json.RawMessage, int) {
+	if len(params) == 0 {
+		return nil, 0
+	}
+	if len(params) <= shownParams {
+		if text, err := resultToJSON(params); err == nil && len(text) <= shownParams {
+			return text, 0
+		}
+	}
+	return nil, len(params)
 }
 
 // runDry runs a task without effects. One at a time: each may hold several

@@ -142,6 +142,8 @@ isolation = "worker"
 on = ["task:*"]
 [workers.asking.grants]
 commands = ["test/*", "tasks/submit", "session/*"]
+[workers.answering]
+deadline = "500ms"
 [workers.answering.grants]
 provides = ["test/fail"]
 `
@@ -158,6 +160,9 @@ provides = ["test/fail"]
 	}
 	if _, d := w.rehearse(h, "asking", "ask", `{"command":"config/get"}`); d.Error == nil || d.Error.Code != abi.NotGranted.String() || len(d.Commands) != 0 {
 		t.Errorf("%+v", d)
+	}
+	if _, d := w.rehearse(h, "answering", "test/spin", ``); d.Error == nil || d.Error.Code != abi.DeadlineExceeded.String() {
+		t.Errorf("a dry run without an end: %+v", d.Error)
 	}
 	w.rehearse(h, "asking", "test/echo", `{"text":"a"}`)
 	if _, d := w.rehearse(h, "asking", "test/echo", `{"text":"b"}`); !strings.Contains(string(d.Result), `"calls":1,`) {

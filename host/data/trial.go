@@ -130,7 +130,7 @@ func (t *Trial) note(handle string, ms []abi.Mutation, rows []byte, results []ab
 				continue
 			}
 			at = len(t.groups)
-			t.groups = append(t.groups, &Written{Handle: handle, Collection: strings.Clone(m.Collection), Op: m.Verb})
+			t.groups = append(t.groups, &Written{Handle: handle, Collection: strings.Clone(m.Collection), Op: abi.Verb(strings.Clone(string(m.Verb)))})
 		}
 		g := t.groups[at]
 		g.Rows += r.Applied
