@@ -46,7 +46,8 @@ type Host struct {
 	modules   map[string]*engine.Module
 	web       *web.Server // nil unless it is configured, and while Run does not run
 	ready     chan struct{}
-	floor     []byte // see engine.HeapFloor
+	floor     []byte        // see engine.HeapFloor
+	dry       chan struct{} // has the token of the dry run that runs
 }
 
 // New opens all that the host needs and compiles the workers. It fails when
@@ -55,7 +56,7 @@ type Host struct {
 //
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
-	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, floor: make([]byte, engine.HeapFloor), ready: make(chan struct{})}
+	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, floor: make([]byte, engine.HeapFloor), ready: make(chan struct{}), dry: make(chan struct{}, 1)}
 	h.live.Store(cfg)
 	defer func() {
 		if err != nil {

@@ -21,6 +21,7 @@ type job struct {
 	task     abi.Task // its DeadlineMS and Handles are filled in
 	chain    []string // commands that wait for it
 	once     *once    // of an atomic task; nil for none
+	dry      *dryRun  // nil for a run that has effects
 	progress func(done, total int64)
 }
 
@@ -31,13 +32,21 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		return nil, bill, err
 	}
 	defer giveBack()
+	var sent commands = h.router
+	told := h.cfg.Data.Handles
+	if j.dry != nil {
+		trial := handles.Trial(ctx)
+		defer trial.End()
+		j.dry.trial = trial
+		handles, sent, told = trial.Handles(), j.dry, nil
+	}
 	cfg := h.now().Worker(j.worker)
 	e := &env{
 		progress: j.progress,
 		data:     handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
-		router:   h.router,
+		commands: sent,
 		events:   h.state.Events,
-		told:     h.cfg.Data.Handles,
+		told:     told,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Chain: j.chain,
 			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
@@ -57,8 +66,14 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 			return nil, bill, err
 		}
 	}
+	if j.dry != nil && h.cfg.Worker(j.worker).Atomic {
+		e.data.Atomically()
+	}
 	var usage engine.Usage
 	err = j.module.With(ctx, func(s *engine.Sandbox) (err error) {
+		if j.dry != nil {
+			defer s.Discard() // it may remember what did not happen
+		}
 		result, usage, err = s.Run(ctx, &j.task, e)
 		return err
 	})
@@ -87,6 +102,9 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	j := job{
 		worker: d.Worker, module: module, progress: d.Progress,
 		task: abi.Task{ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt},
+	}
+	if d.DryRun {
+		return h.runDry(ctx, d, j)
 	}
 	if h.cfg.Worker(d.Worker).Atomic {
 		j.once = h.onceFor(d)

@@ -72,6 +72,7 @@ type Delivery struct {
 	Attempt  int             // 1 on the first
 	Created  time.Time       // when it was submitted
 	Deadline time.Time
+	DryRun   bool // the run is to have no effect, however often it is delivered
 
 	report func(done, total int64)
 	bill   func(json.RawMessage)
@@ -330,6 +331,7 @@ func (r *runner) delivery(ctx context.Context, job *river.Job[taskArgs]) Deliver
 		Payload: job.Args.Payload,
 		Attempt: job.Attempt,
 		Created: job.CreatedAt,
+		DryRun:  job.Args.DryRun,
 	}
 	d.Deadline, _ = ctx.Deadline()
 	return d
