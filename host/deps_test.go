@@ -88,6 +88,9 @@ var keptTo = []struct {
 	{"github.com/prometheus", []string{"host/metrics"}},
 	{"github.com/knadh/koanf", []string{"config"}},
 	{"github.com/spf13/cobra", []string{"cmd/wasmhost"}},
+	{"github.com/fsnotify/fsnotify", []string{"host/worker"}},
+	{"github.com/pelletier/go-toml", []string{"host/worker"}},
+	{"aead.dev/minisign", []string{"host/worker"}},
 }
 
 // testKeptTo lists the packages whose tests may import what keptTo hides from
