@@ -35,6 +35,7 @@ type Entry struct {
 type File struct {
 	Entry
 	Wasm     []byte
+	Size     int64         // of Wasm
 	Digest   string        // in hex: the version's name; see [Digest]
 	Manifest *abi.Manifest // nil when there is none
 
@@ -85,7 +86,7 @@ func Read(e Entry, limit int64) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Entry: e, Wasm: wasm}
+	f := &File{Entry: e, Wasm: wasm, Size: int64(len(wasm))}
 	if f.Manifest, err = ReadManifest(wasm); err != nil {
 		return nil, abi.Errorf(abi.InvalidModule, "%s: %w", e.File, err)
 	}

@@ -161,7 +161,7 @@ func (h *History) Keep(f *File, spared string) error {
 	}
 	var gone []string
 	err := h.change(f.Name, func(r *Record) {
-		v := Version{Digest: f.Digest, Size: int64(len(f.Wasm)), At: time.Now().UTC()}
+		v := Version{Digest: f.Digest, Size: f.Size, At: time.Now().UTC()}
 		if f.Manifest != nil {
 			v.Version = f.Manifest.Version
 		}
