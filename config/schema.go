@@ -159,6 +159,13 @@ func schema() *node {
 			"socket_mode":  socketMode(),
 			"socket_group": {leaf: &leaf{kind: kindString}},
 		}),
+		"admission": table(map[string]*node{
+			"new_workers":       text(TrustAsk, TrustAsk, TrustManifest, TrustNone),
+			"require_signature": flag(false),
+			"trusted_keys":      list(),
+			"drain":             duration(10*time.Minute, 0, 24*time.Hour),
+			"watch_tasks":       number(20, 0, 1000),
+		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
 			"calls":        number(int64(worker.Calls), 1, 256),
