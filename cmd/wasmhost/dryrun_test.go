@@ -50,7 +50,7 @@ time_zone = "Europe/Berlin"
 		t.Errorf("exit %d, %q", code, out)
 	}
 	var events []command.Event
-	if code, out, _ = s.run("events"); code != exitOK || out != "" {
+	if code, out, _ = s.run("events", "--pattern", "[!w]*"); code != exitOK || out != "" {
 		t.Errorf("events %v %q", events, out)
 	}
 	var schedules []host.ScheduleInfo

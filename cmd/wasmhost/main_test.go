@@ -349,10 +349,10 @@ grants = { commands = ["events/emit"] }
 		}
 		task++
 	}
-	if code, out, errs := s.run("events", "--limit", "1"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, "good/1  test:begin") {
+	if code, out, errs := s.run("events", "--limit", "1", "--pattern", "test:*"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, "good/1  test:begin") {
 		t.Errorf("events: exit %d, %q, %q", code, out, errs)
 	}
-	if code, out, errs := s.run("events", "--since", "4", "--pattern", "test:*"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `good/2  test:end  {"n":1}`) {
+	if code, out, errs := s.run("events", "--since", "7", "--pattern", "test:*"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `good/2  test:end  {"n":1}`) {
 		t.Errorf("events --since: exit %d, %q, %q", code, out, errs)
 	}
 	if code, out, errs := s.run("events", "--pattern", "task:completed", "--limit", "1"); code != exitOK || !strings.Contains(out, `host/1  task:completed  {"worker":"good",`) {
