@@ -142,6 +142,7 @@ func schema() *node {
 			"connections":       number(4, 1, 256),
 			"max_message_bytes": number(1<<20, 1<<10, 64<<20),
 			"unknown_command":   list(),
+			"key_param":         {leaf: &leaf{kind: kindString}},
 			"config_get":        question("key"),
 			"session_get":       question("sessionId"),
 			"events": table(map[string]*node{
@@ -157,6 +158,13 @@ func schema() *node {
 			"socket":       socket(),
 			"socket_mode":  socketMode(),
 			"socket_group": {leaf: &leaf{kind: kindString}},
+		}),
+		"admission": table(map[string]*node{
+			"new_workers":       text(TrustAsk, TrustAsk, TrustManifest, TrustNone),
+			"require_signature": flag(false),
+			"trusted_keys":      list(),
+			"drain":             duration(10*time.Minute, 0, 24*time.Hour),
+			"watch_tasks":       number(20, 0, 1000),
 		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),

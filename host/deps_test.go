@@ -91,6 +91,9 @@ var keptTo = []struct {
 	{"github.com/knadh/koanf", []string{"config"}},
 	{"github.com/spf13/cobra", []string{"cmd/wasmhost"}},
 	{"github.com/robfig/cron", []string{"config/cron"}},
+	{"github.com/fsnotify/fsnotify", []string{"host/worker"}},
+	{"github.com/pelletier/go-toml", []string{"host/worker"}},
+	{"aead.dev/minisign", []string{"host/worker"}},
 }
 
 // testKeptTo lists the packages whose tests may import what keptTo hides from

@@ -33,8 +33,8 @@ type once struct {
 	result   json.RawMessage
 }
 
-// onceFor is the once of a delivery. An ID alone could be that of another task,
-// which was forgotten, or another host's.
+// onceFor is the once of a delivery. An ID alone could be another host's task, or
+// one of a queue that is gone.
 func (h *Host) onceFor(d queue.Delivery) *once {
 	forget := time.Now().Add(-h.cfg.Queue.Retention - markerMargin)
 	if !h.oldest.IsZero() && h.oldest.Before(forget) {

@@ -61,7 +61,7 @@ func (s *Store) Begin(ctx context.Context) (data.Tx, error) {
 	defer t.mu.Unlock()
 	t.watched = context.AfterFunc(ctx, func() {
 		defer close(t.noticed)
-		t.abandon(abi.Errorf(abi.CodeOf(ctx.Err()), "the transaction is over: %w", ctx.Err()))
+		t.abandon(t.ended())
 	})
 	s.mu.Lock()
 	closed := s.isClosed() // Close may have looked for it already
@@ -154,12 +154,15 @@ func (t *tx) do(ctx context.Context, what string, f func(*conn) error) error {
 	w := t.g.w
 	release := w.Watch(ctx)
 	err := t.usable() // after Watch: an Interrupt from here on is seen
-	if err != nil {
-		w.broken = true
-	} else {
+	unusable := err != nil
+	if !unusable {
 		err = f(w)
 	}
 	release()
+	if unusable {
+		t.end(err)
+		return err
+	}
 	if err == nil && w.Stopped() {
 		err = errInterrupted
 	}
@@ -172,10 +175,17 @@ func (t *tx) do(ctx context.Context, what string, f func(*conn) error) error {
 }
 
 func (t *tx) usable() error {
-	if t.s.isClosed() {
+	switch {
+	case t.s.isClosed():
 		return errClosed
+	case t.ctx.Err() != nil: // who watches it may come later
+		return t.ended()
 	}
 	return t.s.checkMoved()
+}
+
+func (t *tx) ended() error {
+	return abi.Errorf(abi.CodeOf(t.ctx.Err()), "the transaction was rolled back: %w", t.ctx.Err())
 }
 
 // check ends the transaction if there is no way on after err. SQLite rolls back
