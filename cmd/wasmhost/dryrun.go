@@ -33,7 +33,7 @@ func (a *app) sayDryRun(r *queue.Record, d *host.DryRun) error {
 	a.say("dry run of %s, task %s: nothing was written and nothing sent", r.Worker, r.ID)
 	a.say("\nwould write")
 	for _, w := range d.Writes {
-		a.say("  %s %s, %s: %s", w.Handle, w.Collection, w.Op, rows(w.Rows))
+		a.say("  %s %s, %s: %s", w.Handle, w.Collection, w.Op, counted(w.Rows, "row"))
 		for _, row := range w.First {
 			a.say("    %s", clip(string(row), 160))
 		}
@@ -42,14 +42,14 @@ func (a *app) sayDryRun(r *queue.Record, d *host.DryRun) error {
 		}
 	}
 	if d.MoreRows > 0 {
-		a.say("  other collections: %s", rows(d.MoreRows))
+		a.say("  other collections: %s", counted(d.MoreRows, "row"))
 	}
 	if len(d.Writes) == 0 {
 		a.say("  nothing")
 	}
 	a.say("\nwould send")
 	for _, name := range slices.Sorted(maps.Keys(d.Sent)) {
-		a.say("  %s, %d times", name, d.Sent[name])
+		a.say("  %s: %s", name, counted(d.Sent[name], "call"))
 		left := 3
 		for _, c := range d.Commands {
 			if c.Name != name || left == 0 {
@@ -79,9 +79,9 @@ func (a *app) sayDryRun(r *queue.Record, d *host.DryRun) error {
 	return a.printJSON(d.Result)
 }
 
-func rows(n int64) string {
+func counted(n int64, what string) string {
 	if n == 1 {
-		return "1 row"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d rows", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
