@@ -131,14 +131,13 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 		log.Warn("task failed", "error", err)
 		return nil, err
 	}
+	var out json.RawMessage
 	if j.once != nil {
+		out = j.once.result
 		if j.once.recalled {
-			log.Info("task completed by an earlier delivery; it did not run again")
+			log.Info("the task had succeeded before the host died; it does not run again")
 		}
-		return j.once.result, nil
-	}
-	out, err := resultToJSON(result)
-	if err != nil {
+	} else if out, err = resultToJSON(result); err != nil {
 		return nil, err
 	}
 	log.Info("task completed", "took", time.Duration(bill.WallMS*float64(time.Millisecond)).Round(time.Millisecond))

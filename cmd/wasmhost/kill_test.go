@@ -82,6 +82,7 @@ batchSize = 10
 		t.Fatal(err)
 	}
 
+	var task *queue.Record
 	done := int64(0)
 	killed := 0
 	for ; killed < kills; killed++ {
@@ -91,7 +92,8 @@ batchSize = 10
 		if err := run.Start(); err != nil {
 			t.Fatal(err)
 		}
-		task, err := pollTask(t, state, id, func(task *queue.Record) bool { return task.Done > done || task.State.Finished() })
+		var err error
+		task, err = pollTask(t, state, id, func(task *queue.Record) bool { return task.Done > done || task.State.Finished() })
 		if err == nil && !task.State.Finished() {
 			// The moment of the kill is the point of this test, and random.
 			time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
@@ -101,33 +103,21 @@ batchSize = 10
 		if err != nil {
 			t.Fatalf("%v; the host said:\n%s", err, &log)
 		}
-		if task.State.Finished() {
-			break
-		}
 		// What it wrote until it died, so that the next one must do something,
 		// and not only be alive, before it is killed.
 		if task, err = state.Queue.Task(t.Context(), id); err != nil {
 			t.Fatal(err)
+		}
+		if task.State.Finished() {
+			break
 		}
 		done = task.Done
 	}
 	if killed < fewest {
 		t.Fatalf("the task ended before the kill number %d: make it longer", killed+1)
 	}
-
-	run := exec.Command(binary, "--config", file, "run")
-	var log bytes.Buffer
-	run.Stderr = &log
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	task, err := pollTask(t, state, id, func(task *queue.Record) bool { return task.State.Finished() })
-	_ = run.Process.Signal(os.Interrupt)
-	if werr := run.Wait(); werr != nil {
-		t.Errorf("the last host, after an interrupt: %v\n%s", werr, &log)
-	}
-	if err != nil {
-		t.Fatalf("%v; the host said:\n%s", err, &log)
+	if !task.State.Finished() {
+		task = lastHost(t, state, id, binary, file)
 	}
 	if task.State != queue.Completed || len(task.Errors) != killed {
 		t.Errorf("the task is %s, with %d interruptions on record; want completed with %d", task.State, len(task.Errors), killed)
@@ -166,6 +156,26 @@ batchSize = 10
 	if want := (rows-keep)/100 + 1; len(seen) != want {
 		t.Errorf("%d events, want %d", len(seen), want)
 	}
+}
+
+// lastHost runs a host until the task has ended, and interrupts it.
+func lastHost(t *testing.T, state *host.State, id, binary, file string) *queue.Record {
+	t.Helper()
+	run := exec.Command(binary, "--config", file, "run")
+	var log bytes.Buffer
+	run.Stderr = &log
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	task, err := pollTask(t, state, id, func(task *queue.Record) bool { return task.State.Finished() })
+	_ = run.Process.Signal(os.Interrupt)
+	if werr := run.Wait(); werr != nil {
+		t.Errorf("the last host, after an interrupt: %v\n%s", werr, &log)
+	}
+	if err != nil {
+		t.Fatalf("%v; the host said:\n%s", err, &log)
+	}
+	return task
 }
 
 func goBuild(t *testing.T, env []string, out, pkg string, flags ...string) {

@@ -38,6 +38,39 @@ func TestCompleted(t *testing.T) {
 	if string(r.Result) != `{"archived":3}` || r.Attempt != 1 || r.AttemptedAt.IsZero() || r.FinalizedAt.IsZero() || len(r.Errors) != 0 {
 		t.Errorf("got %+v", r)
 	}
+	if !d.Created.Equal(r.CreatedAt) || d.Created.IsZero() {
+		t.Errorf("the delivery was created at %v, the task at %v", d.Created, r.CreatedAt)
+	}
+}
+
+// The oldest task is one that has not ended, whatever it waits for.
+func TestOldest(t *testing.T) {
+	t.Parallel()
+	q := open(t, newPath(t))
+	oldest := func() time.Time {
+		t.Helper()
+		at, err := q.Oldest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	if at := oldest(); !at.IsZero() {
+		t.Errorf("of no tasks: %v", at)
+	}
+	first := submit(t, q, Submission{Kind: "k", At: time.Now().Add(time.Hour)})
+	second := submit(t, q, Submission{Kind: "k"})
+	for _, id := range []string{first, second} {
+		if at, want := oldest(), task(t, q, id).CreatedAt; !at.Equal(want) {
+			t.Errorf("got %v, want %v", at, want)
+		}
+		if _, err := q.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at := oldest(); !at.IsZero() {
+		t.Errorf("when all have ended: %v", at)
+	}
 }
 
 // A run's error decides the task's next state.

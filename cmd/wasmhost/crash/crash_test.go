@@ -53,17 +53,10 @@ func TestCrash(t *testing.T) {
 	if err := traceable(t); err != nil {
 		t.Skipf("skipped: crashes at chosen system calls, which take ptrace and seccomp: %v; TestKilledHostLosesNothing kills at random moments", err)
 	}
-	thorough := os.Getenv(crashEnv) == "all"
-	seed := rand.Uint64()
-	if s := os.Getenv(seedEnv); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("%s: %v", seedEnv, err)
-		}
-	}
+	thorough, seed := chosen(t)
 	fmt.Fprintf(t.Output(), "%d rows, %d to move in pages of %d; %s=%d\n", rows, rows-keep, page, seedEnv, seed)
 	began := time.Now()
-	s := newSite(t)
+	s := newSite(t, archiving)
 
 	worker := &crasher{t: t, site: s, effort: quick, seed: seed, name: "the archive worker", program: s.host, ledger: true}
 	if thorough {
@@ -96,6 +89,19 @@ func TestCrash(t *testing.T) {
 		}
 	}
 	fmt.Fprintf(t.Output(), "\n%.0f s\n", time.Since(began).Seconds())
+}
+
+// chosen returns what the environment says.
+func chosen(t *testing.T) (thorough bool, seed uint64) {
+	t.Helper()
+	seed = rand.Uint64()
+	if s := os.Getenv(seedEnv); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedEnv, err)
+		}
+	}
+	return os.Getenv(crashEnv) == "all", seed
 }
 
 // traceable returns why a program cannot be traced.

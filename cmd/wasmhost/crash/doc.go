@@ -27,6 +27,10 @@
 // end each row is in exactly one of them, the task is completed, and its result
 // and its events, each once and in order, are those of a run without a crash.
 //
+// An atomic task of another worker is crashed in the same ways (TestAtomicCrash):
+// its rows are all there or none, in the end each once. The same worker without
+// atomic, which is delivered again and writes again, has to be found out.
+//
 // The wrong programs (see wrong) run under the same harness and must lose rows,
 // or double them. A harness that lets them pass fails.
 //

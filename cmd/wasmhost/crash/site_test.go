@@ -52,8 +52,38 @@ var databaseFiles = func() (files []string) {
 // folders are those in which these files are.
 var folders = []string{".", stateDir}
 
+// scene is what a site is made for.
+type scene struct {
+	worker  string // its name
+	source  string // its package
+	config  string // its part of the configuration
+	kind    string // of the task
+	payload string
+	events  string // a pattern of those that it emits
+
+	// look returns what is wrong with the rows of the databases in a folder,
+	// which has the files alone.
+	look func(ctx context.Context, s *site, dir string) (verdict, error)
+}
+
+// archiving moves rows from one database to another.
+var archiving = scene{
+	worker: "archive", source: "../../../guests/archive", kind: "archive", events: "archive:*",
+	payload: fmt.Sprintf(`{"collection":%q,"keep":%d}`, table, keep),
+	config: fmt.Sprintf(`
+[workers.archive.grants]
+commands = ["events/emit", "config/get", "session/get", "session/set"]
+config = ["archive.*"]
+data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
+[settings.archive]
+batchSize = %d
+`, page),
+	look: lookForMoved,
+}
+
 // site is a folder with a task that is about to begin.
 type site struct {
+	scene
 	dir    string
 	binary string
 	before image             // of the databases
@@ -63,15 +93,15 @@ type site struct {
 
 // newSite builds the binary and the worker, has the worker compiled, and
 // submits the task.
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, what scene) *site {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{dir: filepath.Join(dir, "site"), binary: filepath.Join(dir, "wasmhost"), before: image{}}
+	s := &site{scene: what, dir: filepath.Join(dir, "site"), binary: filepath.Join(dir, "wasmhost"), before: image{}}
 	goBuild(t, nil, s.binary, "..")
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, "workers", "archive.wasm"), "../../../guests/archive",
+	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, "workers", s.worker+".wasm"), s.source,
 		"-buildmode=c-shared", "-ldflags=-s -w")
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -84,13 +114,7 @@ workers_dir = %q
 path = "primary.db"
 [data.handles.archive]
 path = "archive.db"
-[workers.archive.grants]
-commands = ["events/emit", "config/get", "session/get", "session/set"]
-config = ["archive.*"]
-data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
-[settings.archive]
-batchSize = %d
-`, stateDir, filepath.Join(dir, "workers"), page), 0o600); err != nil {
+%s`, stateDir, filepath.Join(dir, "workers"), s.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	makeTable(t, filepath.Join(s.dir, "primary.db"), rows)
@@ -111,7 +135,7 @@ batchSize = %d
 		t.Fatal(err)
 	}
 	s.task, _, err = state.Submit(t.Context(), queue.Submission{
-		Worker: "archive", Payload: json.RawMessage(fmt.Sprintf(`{"collection":%q,"keep":%d}`, table, keep)),
+		Worker: s.worker, Kind: s.kind, Payload: json.RawMessage(s.payload),
 	})
 	if err := errors.Join(err, state.Close()); err != nil {
 		t.Fatal(err)
@@ -245,7 +269,7 @@ func (s *site) outcome(ctx context.Context, dir string) (*outcome, error) {
 			return nil, err
 		}
 	}
-	events, err := state.Events.Since(ctx, 0, 10*rows, "archive:*")
+	events, err := state.Events.Since(ctx, 0, 10*rows, s.events)
 	if err != nil {
 		return nil, err
 	}
@@ -299,6 +323,7 @@ func makeTable(t *testing.T, path string, n int) {
 		}
 	}
 	exec("PRAGMA journal_mode = WAL")
+	exec("CREATE TABLE " + logTable + " (task TEXT, n INTEGER, body TEXT)")
 	exec("CREATE TABLE " + table + " (id TEXT PRIMARY KEY, timestamp TEXT NOT NULL, version REAL, content TEXT, extra BLOB)")
 	exec("BEGIN")
 	for i := range n {

@@ -13,9 +13,8 @@ type verdict struct {
 	doubled int // in both
 }
 
-// look reads both databases. That a database is damaged, or that a row has
-// other bytes than it had or was not there before, is an error. It works on a copy: SQLite recovers
-// a database by changing it.
+// look looks at the databases. That one is damaged is an error. It works on a
+// copy: SQLite recovers a database by changing it.
 func (s *site) look(ctx context.Context, dbs image) (v verdict, err error) {
 	dir, err := os.MkdirTemp(s.dir, "look")
 	if err != nil {
@@ -30,6 +29,12 @@ func (s *site) look(ctx context.Context, dbs image) (v verdict, err error) {
 			return v, err
 		}
 	}
+	return s.scene.look(ctx, s, dir)
+}
+
+// lookForMoved reads both databases. That a database is damaged, or that a row has
+// other bytes than it had or was not there before, is an error.
+func lookForMoved(ctx context.Context, s *site, dir string) (v verdict, err error) {
 	primary, err := readTable(ctx, filepath.Join(dir, "primary.db"))
 	if err != nil {
 		return v, err

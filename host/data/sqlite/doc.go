@@ -67,8 +67,8 @@
 // out what SQLite said.
 //
 // The operator's statements, [Store.Select], may read everything and do nothing
-// else: the authorizer, a read-only connection and sqlite3_stmt_readonly each
-// see to it.
+// else: the authorizer, sqlite3_stmt_readonly and, outside of a transaction, a
+// read-only connection each see to it.
 //
 // # Queries
 //
@@ -105,4 +105,12 @@
 // index. Expect compares storage class and bytes: 1, 1.0 and '1' differ.
 // A Key of update, delete or a lookup that finds more than one row is a
 // Conflict.
+//
+// # Transactions
+//
+// Begin waits in the line, and keeps the lead until the transaction is over: see
+// tx.go. Its cursors share the connection that writes, so each has a statement of its
+// own; an interrupt, which ends all that runs on a connection, ends the
+// transaction. Commit writes a marker into the table wasmhost_effects of the same
+// database, which is no collection: see effect.go.
 package sqlite
