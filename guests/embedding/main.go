@@ -41,9 +41,15 @@
 // were compared and could not be.
 package main
 
-import "github.com/wasmhost/wasmhost/sdk"
+import (
+	"github.com/wasmhost/wasmhost/sdk"
+	"github.com/wasmhost/wasmhost/sdk/embed"
+)
 
-func init() { sdk.Register(sdk.WorkerFunc(Work)) }
+func init() {
+	embed.Load()
+	sdk.Register(sdk.WorkerFunc(Work))
+}
 
 func main() {} // does not run in a guest
 

@@ -65,7 +65,10 @@ type static struct {
 	foldTexts string
 }
 
-// table is loaded when it is first used, in a few milliseconds.
+// Load loads the table, which otherwise happens at the first use and takes some
+// milliseconds. In init of a guest it is done once for all its sandboxes.
+func Load() { table() }
+
 var table = sync.OnceValue(func() *static {
 	t, err := open(file)
 	if err != nil {
