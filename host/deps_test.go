@@ -46,9 +46,11 @@ var uses = map[string][]string{
 	"host/web":                       {"abi"},
 	"host/worker":                    {"abi", "abi/wire"},
 
-	"sdk":            {"abi", "abi/wire"},
-	"sdk/sdktest":    {"abi", "abi/wire", "sdk"},
-	"guests/archive": {"abi", "abi/wire", "sdk"},
+	"sdk":              {"abi", "abi/wire"},
+	"sdk/embed":        {},
+	"sdk/sdktest":      {"abi", "abi/wire", "sdk"},
+	"guests/archive":   {"abi", "abi/wire", "sdk"},
+	"guests/embedding": {"abi", "abi/wire", "sdk", "sdk/embed"},
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
@@ -60,14 +62,15 @@ var uses = map[string][]string{
 
 // testUses lists what the tests of a package may import on top of that.
 var testUses = map[string][]string{
-	"abi":            {"abi/wire"},
-	"guests/archive": {"sdk/sdktest"},
-	"sdk":            {"sdk/sdktest"},
-	"host/data":      {"host/data/datatest"},
+	"abi":              {"abi/wire"},
+	"guests/archive":   {"sdk/sdktest"},
+	"guests/embedding": {"sdk/sdktest"},
+	"sdk":              {"sdk/sdktest"},
+	"host/data":        {"host/data/datatest"},
 
 	// A worker must come to the same on the host that authors test with. What
 	// runs here is not linked into the host.
-	"host":             {"sdk", "sdk/sdktest", "host/testdata/history"},
+	"host":             {"sdk", "sdk/embed", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
 
 	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
@@ -75,7 +78,7 @@ var testUses = map[string][]string{
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler
 // that a guest's author may use, and so depend on nothing.
-var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/sdktest", "guests/archive"}
+var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/sdktest", "guests/archive", "guests/embedding"}
 
 // keptTo lists modules that one package hides from the rest, so that replacing
 // one or mending a defect of one has one place.

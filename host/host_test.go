@@ -83,7 +83,7 @@ data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
 batchSize = 200
 `
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{TB: t, dir: t.TempDir(), toml: grants, adapter: "daemon", timeout: "100ms"}
 	w.must(os.Mkdir(w.path("workers"), 0o755))

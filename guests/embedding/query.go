@@ -1,0 +1,159 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/sdk"
+	"github.com/wasmhost/wasmhost/sdk/embed"
+)
+
+// hit is a row that is among the nearest.
+type hit struct {
+	key   any
+	score float64
+	order int64 // in which it was read: rows of one score stay in the order of their keys
+}
+
+// Query answers embedding/query. It compares the text with every vector of the
+// collection: at 10,000 rows that takes less time than an index would take to
+// be read by each clean sandbox.
+func Query(t *sdk.Task) error {
+	at, err := readQuery(t)
+	if err != nil {
+		return err
+	}
+	question := embed.Text(at.question)
+	if question == nil {
+		return abi.Errorf(abi.InvalidArgument, `payload: field "text" has no word that the model knows`)
+	}
+	hits, compared, skipped, err := nearest(t, &at, question)
+	if err == nil {
+		var list []any
+		if list, err = describe(t, &at, hits); err == nil {
+			return t.Return(map[string]any{"model": embed.Model, "hits": list, "compared": compared, "skipped": skipped})
+		}
+	}
+	return fmt.Errorf("querying %s.%s: %w", at.handle, at.collection, err)
+}
+
+// nearest reads all vectors of the model and keeps the k best.
+func nearest(t *sdk.Task, at *place, question []float32) (best []hit, compared, skipped int64, err error) {
+	rows, err := t.Data.Rows(abi.Query{
+		Handle: at.handle, Collection: at.collection, Columns: []string{at.key, at.vector, at.model},
+		Where:   []abi.Condition{{Column: at.vector, Op: abi.NotNull}},
+		OrderBy: []abi.Order{{Column: at.key}},
+	})
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	v := make([]float32, embed.Dim)
+	for rows.Next() {
+		row := rows.Row()
+		b, err := row.Field(1).Bytes()
+		model, modelErr := row.Field(2).Bytes()
+		if err != nil || modelErr != nil || string(model) != embed.Model || !embed.Decode(v, b) {
+			skipped++
+			continue
+		}
+		score := cosine(question, v)
+		if len(best) == int(at.k) && score <= best[len(best)-1].score {
+			compared++
+			continue
+		}
+		key, err := row.Field(0).Value()
+		if err != nil {
+			_ = rows.Close() // this error is the one to tell
+			return nil, 0, 0, err
+		}
+		h := hit{key, score, compared}
+		compared++
+		i, _ := slices.BinarySearchFunc(best, h, func(a, b hit) int {
+			return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.order, b.order))
+		})
+		best = slices.Insert(best, i, h)
+		best = best[:min(len(best), int(at.k))]
+	}
+	return best, compared, skipped, rows.Err()
+}
+
+// cosine does not rely on the lengths: a row may hold what another program put
+// there.
+func cosine(a, b []float32) float64 {
+	var dot, aa, bb float64
+	for i, x := range a {
+		x, y := float64(x), float64(b[i])
+		dot, aa, bb = dot+float64(x*y), aa+float64(x*x), bb+float64(y*y)
+	}
+	if aa == 0 || bb == 0 {
+		return 0
+	}
+	return dot / math.Sqrt(aa*bb)
+}
+
+// describe reads the columns that are wanted of the hits. One that was deleted
+// meanwhile is left out.
+func describe(t *sdk.Task, at *place, hits []hit) ([]any, error) {
+	list := make([]any, 0, len(hits))
+	if len(at.columns) == 0 {
+		for _, h := range hits {
+			list = append(list, map[string]any{"key": h.key, "score": h.score})
+		}
+		return list, nil
+	}
+	keys := sdk.NewBatch(at.key)
+	scores := map[string]hit{}
+	for _, h := range hits {
+		if err := addKey(keys.Row(), h.key); err != nil {
+			return nil, err
+		}
+		id, err := keyID(h.key)
+		if err != nil {
+			return nil, err
+		}
+		scores[id] = h
+	}
+	b, err := keys.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	columns := at.columns
+	if !slices.Contains(columns, at.key) {
+		columns = append([]string{at.key}, columns...)
+	}
+	rows, err := t.Data.Rows(abi.Query{Handle: at.handle, Collection: at.collection, Columns: columns, Lookup: b, Key: []string{at.key}})
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		row := rows.Row()
+		values := map[string]any{}
+		key, err := row.Value(at.key)
+		for _, c := range at.columns {
+			if err == nil {
+				values[c], err = row.Value(c)
+			}
+		}
+		var id string
+		if err == nil {
+			id, err = keyID(key)
+		}
+		if err != nil {
+			_ = rows.Close() // this error is the one to tell
+			return nil, err
+		}
+		list = append(list, map[string]any{"key": key, "score": scores[id].score, "columns": values})
+	}
+	return list, rows.Err()
+}
+
+// keyID makes a key of a map from a key of a row, which may be bytes.
+func keyID(key any) (string, error) {
+	var w wire.Writer
+	err := w.Value(key)
+	return string(w.B), err
+}
