@@ -293,7 +293,7 @@ func (k *keeper) settle(ctx context.Context) {
 	if !h.started.Load() {
 		return
 	}
-	if err := h.state.Queue.Serve(k.name, queueConfig(cfg)); err != nil {
+	if err := h.state.Queue.Serve(k.name, queueConfig(cfg)); err != nil && ctx.Err() == nil {
 		h.log.Error("a worker gets no tasks", "worker", k.name, "error", err)
 	}
 }

@@ -79,3 +79,17 @@ func TestSchemaIsThatOfTheType(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestDocManifestIsOne(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../docs/workers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(b), "## A manifest")
+	_, example, _ = strings.Cut(example, "```toml\n")
+	example, _, _ = strings.Cut(example, "```")
+	if m, err := readSidecar([]byte(example)); err != nil || m.Name == "" || len(AskOf(m).Items()) < 4 {
+		t.Errorf("the manifest in docs/workers.md: %+v, %v", m, err)
+	}
+}
