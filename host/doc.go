@@ -15,7 +15,9 @@
 // # What happens on failure
 //
 // A worker that cannot be admitted is listed as refused with the reason, and
-// the others are served. A handle whose database cannot be opened fails the
+// the version before it and all others are served. A keeper decides about each
+// worker, again at each piece of news; what is served follows from the folder, the
+// operator's decisions and the history, so a host that is killed comes to the same. A handle whose database cannot be opened fails the
 // calls that use it, with a typed error, and is tried again at each of them. A
 // task that fails is retried or ends as package queue says. A host that is
 // killed takes up its interrupted tasks when it starts again with the same

@@ -108,6 +108,7 @@ func (k *keeper) decide(ctx context.Context) {
 		verdict.Digest = change.Read.Digest
 	}
 	if verdict.State == worker.Ready && (serving == nil || serving.digest != change.Read.Digest) {
+		k.reconsider(record, change.Read.Digest)
 		if err := k.swap(ctx, change.Read, record); err != nil {
 			if ctx.Err() != nil {
 				return
@@ -117,9 +118,29 @@ func (k *keeper) decide(ctx context.Context) {
 	}
 	if verdict.State != worker.Ready {
 		k.fallBack(ctx, record)
+		k.mu.Lock()
+		none := k.serving == nil
+		k.mu.Unlock()
+		if none && verdict.State == worker.Held { // beside nothing it is not held, it waits
+			digest := verdict.Digest
+			verdict = k.judge(change.Read, &worker.Record{Versions: record.Versions})
+			verdict.Digest = digest
+		}
 	}
 	k.settle(ctx)
 	k.conclude(ctx, change, verdict, record)
+}
+
+// reconsider takes back what was said of a version that is about to be admitted,
+// which can take seconds: who waits for a verdict is not to read the old one.
+func (k *keeper) reconsider(record *worker.Record, digest string) {
+	if record.Seen.Digest != digest || record.Seen.State == worker.Ready {
+		return
+	}
+	record.Seen = worker.Verdict{}
+	if err := k.fleet.history.Change(k.name, func(r *worker.Record) { r.Seen = worker.Verdict{} }); err != nil {
+		k.fleet.host.log.Warn("the history of a worker is not written", "worker", k.name, "error", err)
+	}
 }
 
 // forget drops the bytes of a change that was decided about: a module is large,
@@ -272,7 +293,7 @@ func (k *keeper) settle(ctx context.Context) {
 	if !h.started.Load() {
 		return
 	}
-	if err := h.state.Queue.Serve(k.name, queueConfig(cfg)); err != nil {
+	if err := h.state.Queue.Serve(k.name, queueConfig(cfg)); err != nil && ctx.Err() == nil {
 		h.log.Error("a worker gets no tasks", "worker", k.name, "error", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // file system without leases, or a file of another's, tells nothing.
 // https://man7.org/linux/man-pages/man2/F_SETLEASE.2const.html
 func beingWritten(path string) bool {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe must not hold us up
 	if err != nil {
 		return false
 	}
