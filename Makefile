@@ -116,6 +116,12 @@ crash: ## kills the host at every sync and at random writes, and cuts the power;
 	$(say) 'crashing the host while it archives$(if $(WASMHOST_CRASH_SEED),, (WASMHOST_CRASH_SEED=N repeats what N did))'
 	@WASMHOST_CRASH=all $(GO) test -run '^Test(Atomic)?Crash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash
 
+.PHONY: swap
+swap: ## replaces a worker 200 times under load, every tenth time by a broken one; about a minute
+	$(say) 'swapping under load'
+	@out=$$(WASMHOST_SWAP=200 $(GO) test -run '^(TestSwap|TestFileToServing)$$' -v -count=1 -timeout 15m ./host 2>&1); code=$$?; \
+	echo "$$out" | grep -v -e '^=== ' -e 'level=' ; exit $$code
+
 # Its sides take turns and what is told is the median of the rounds: docs/benchmarks.md.
 .PHONY: bench
 bench: ## benchmarks beside native Go and C: rows into guests, the archive job, the cost of a call

@@ -165,10 +165,15 @@ path = "archive.db"
 commands = ["events/emit", "config/get", "session/get", "session/set"]
 config = ["archive.*"]
 data = { primary = ["read", "delete"], archive = ["read", "insert", "update"] }
+[workers.go]
+concurrency = 2
+[workers.go.limits]
+commands = 10000000
 [workers.go.grants]
-commands = ["ping"]
+commands = ["ping", "c/answer"]
 data = { primary = ["read"] }
 [workers.c.grants]
+provides = ["c/answer"]
 data = { primary = ["read"] }
 `
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

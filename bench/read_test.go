@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,4 +150,45 @@ func BenchmarkHostCall(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(median(took["call"]).Nanoseconds())/calls, "ns/call")
 	b.ReportMetric(float64(median(took["command"]).Nanoseconds())/commands, "ns/command")
+}
+
+// BenchmarkProvidedCommand is a command that a worker in C provides, called by
+// one and by two tasks in Go at a time: a clean sandbox for each call.
+func BenchmarkProvidedCommand(b *testing.B) {
+	dir := b.TempDir()
+	newDatabase(b, filepath.Join(dir, "primary.db"), 1)
+	newArchive(b, filepath.Join(dir, "archive.db"))
+	s := newServer(b, dir)
+	defer s.stop()
+	const calls = 20_000
+	took, p99 := samples{}, samples{}
+	ask := func(side string, tasks int) {
+		outs := make([]outcome, tasks)
+		var wg sync.WaitGroup
+		for i := range outs {
+			wg.Go(func() { outs[i] = s.run(b, "go", "commands", fmt.Sprintf(`{"n":%d,"command":"c/answer"}`, calls)) })
+		}
+		wg.Wait()
+		longest := time.Duration(0)
+		for _, out := range outs {
+			var result struct {
+				P99 int64 `json:"p99_ns"`
+			}
+			if err := json.Unmarshal(out.Result, &result); err != nil {
+				b.Error(err)
+			}
+			p99.add(side, time.Duration(result.P99))
+			longest = max(longest, wall(out))
+		}
+		took.add(side, longest)
+	}
+	for b.Loop() {
+		ask("one", 1)
+		ask("two", 2)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(calls/median(took["one"]).Seconds(), "one-calls/s")
+	b.ReportMetric(2*calls/median(took["two"]).Seconds(), "two-calls/s")
+	b.ReportMetric(median(p99["one"]).Seconds()*1e3, "one-p99-ms")
+	b.ReportMetric(median(p99["two"]).Seconds()*1e3, "two-p99-ms")
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"os"
@@ -121,6 +122,15 @@ func (c *Config) check(sources map[string]string) Problems {
 					report(key, "grants %s, but data.handles.%s is read_only; allowed: read", verb, handle)
 				}
 			}
+		}
+	}
+	if a := c.Admission; a.RequireSignature && len(a.TrustedKeys) == 0 {
+		report("admission.require_signature", "needs admission.trusted_keys, which has none: no worker could be served")
+	}
+	for _, key := range c.Admission.TrustedKeys {
+		// Two letters for the algorithm, an id of 8 bytes, and the key of 32.
+		if b, err := base64.StdEncoding.DecodeString(key); err != nil || len(b) != 42 || string(b[:2]) != "Ed" {
+			report("admission.trusted_keys", "%q is no public key of minisign; allowed: the second line of a .pub file, which begins with RW", key)
 		}
 	}
 	c.checkSockets(report)

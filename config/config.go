@@ -24,6 +24,8 @@ type Config struct {
 
 	Command Command `koanf:"command"`
 
+	Admission Admission `koanf:"admission"`
+
 	// Workers holds what is set and granted per worker, by the worker's name.
 	// A worker that is not listed runs with the defaults and without grants.
 	Workers map[string]Worker `koanf:"workers"`
@@ -130,6 +132,9 @@ type Orchestrator struct {
 	// UnknownCommand are texts by which an error says that there is no such
 	// command; {command} stands for its name. Default: those that are known.
 	UnknownCommand []string `koanf:"unknown_command"`
+	// KeyParam is the param by which a task's call of a command says which call
+	// it is, so that one that comes again need not act again. Default: not said.
+	KeyParam string `koanf:"key_param"`
 
 	// ConfigGet and SessionGet are the commands config/get and session/get,
 	// which the host answers unless a Command is set.
@@ -173,6 +178,32 @@ type Command struct {
 	SocketGroup string `koanf:"socket_group"`
 }
 
+// Admission is which modules are served, and how one takes the place of another.
+type Admission struct {
+	// NewWorkers is ask, for grants that wasmhost allow gives; manifest, for
+	// giving every module in the folder what it asks for; or none, for the grants
+	// of this configuration only. Default ask.
+	NewWorkers string `koanf:"new_workers"`
+	// RequireSignature refuses modules that no trusted key has signed. Default
+	// false.
+	RequireSignature bool `koanf:"require_signature"`
+	// TrustedKeys are public keys of minisign. Default: none.
+	TrustedKeys []string `koanf:"trusted_keys"`
+	// Drain is how long tasks may go on with a version that is not served any
+	// more, 0s to 24h. Default 10m.
+	Drain time.Duration `koanf:"drain"`
+	// WatchTasks is how many of a new version's first tasks may show that it
+	// fails where the one before it did not, 0 to 1000. Default 20.
+	WatchTasks int `koanf:"watch_tasks"`
+}
+
+// The policies for new workers.
+const (
+	TrustAsk      = "ask"
+	TrustManifest = "manifest"
+	TrustNone     = "none"
+)
+
 // Worker is what one worker may use.
 type Worker struct {
 	// Concurrency is how many tasks of the worker run at a time, 1 to 256.
@@ -206,9 +237,11 @@ type Worker struct {
 	// On are names of events, or patterns such as data:documents:*. Each such
 	// event that others emit becomes a task of the worker, with the event's name
 	// as its kind and the event's data as its payload.
-	On     []string `koanf:"on"`
-	Grants Grants   `koanf:"grants"`
-	Limits Limits   `koanf:"limits"`
+	On []string `koanf:"on"`
+	// Schedule are the times at which there is a task for the worker.
+	Schedule []Schedule `koanf:"schedule"`
+	Grants   Grants     `koanf:"grants"`
+	Limits   Limits     `koanf:"limits"`
 
 	// Socket is a Unix socket on which whoever can connect may give the worker
 	// tasks, as newline-delimited JSON, 96 bytes at most. Default: none.

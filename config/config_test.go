@@ -124,8 +124,9 @@ func TestLoadFile(t *testing.T) {
 			"primary": {Path: filepath.Join(dir, "primary.db"), BusyTimeout: 250 * time.Millisecond, Readers: 2},
 			"archive": {Path: "/data/archive.db", ReadOnly: true, BusyTimeout: 5 * time.Second, Readers: 4},
 		}, Queries: map[string]Query{"recent": {Handle: "archive", SQL: "SELECT id FROM chat_messages WHERE at > :since"}}},
-		Engine: Engine{MaxModuleBytes: 1 << 20},
-		Queue:  Queue{Retention: 24 * time.Hour},
+		Admission: Admission{NewWorkers: TrustAsk, Drain: 10 * time.Minute, WatchTasks: 20},
+		Engine:    Engine{MaxModuleBytes: 1 << 20},
+		Queue:     Queue{Retention: 24 * time.Hour},
 		Orchestrator: Orchestrator{
 			Socket: filepath.Join(dir, "router.sock"), Timeout: 3 * time.Second, Connections: 2, MaxMessageBytes: 4096,
 			UnknownCommand: []string{"no {command}"},
@@ -176,10 +177,11 @@ func TestLoadWithoutAnything(t *testing.T) {
 	}
 	want := &Config{
 		StateDir: "wasmhost-state", WorkersDir: "workers",
-		Log:    Log{Level: "info", Format: "text"},
-		Data:   Data{Adapter: Daemon},
-		Engine: Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
-		Queue:  Queue{Retention: 168 * time.Hour},
+		Log:       Log{Level: "info", Format: "text"},
+		Data:      Data{Adapter: Daemon},
+		Admission: Admission{NewWorkers: TrustAsk, Drain: 10 * time.Minute, WatchTasks: 20},
+		Engine:    Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
+		Queue:     Queue{Retention: 168 * time.Hour},
 		Orchestrator: Orchestrator{
 			Timeout: 10 * time.Second, Connections: 4, MaxMessageBytes: 1 << 20,
 			ConfigGet: Question{Param: "key", IfUnknown: "error"}, SessionGet: Question{Param: "sessionId", IfUnknown: "error"},
@@ -311,7 +313,7 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: command, data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: admission, command, data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
 			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, events, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
@@ -402,6 +404,10 @@ func TestProblems(t *testing.T) {
 			want: []string{"log.level: is set by environment WASMHOST_LOG__LEVEL as well"}},
 		{name: "environment overlaps", env: []string{"WASMHOST_SETTINGS__a=1", "WASMHOST_SETTINGS__a__b=2"},
 			want: []string{"settings.a.b: cannot be set because environment WASMHOST_SETTINGS__a sets settings.a to a value"}},
+		{name: "admission without keys", toml: "[admission]\nrequire_signature = true", want: []string{"admission.require_signature: needs admission.trusted_keys"}},
+		{name: "admission with a key that is none", toml: "[admission]\nnew_workers = 'all'\ntrusted_keys = ['RWQ']",
+			want: []string{"admission.new_workers: is \"all\"; allowed: one of ask, manifest, none"}},
+		{name: "a key that is none", toml: "[admission]\ntrusted_keys = ['RWQ']", want: []string{"admission.trusted_keys: \"RWQ\" is no public key of minisign"}},
 		{name: "flag", flags: map[string]string{"log.format": "xml"}, want: []string{`flag --log-format: log.format: is "xml"; allowed: one of text, json`}},
 		{name: "everything at once", toml: "a = 1\n[log]\nlevel = 1", env: []string{"WASMHOST_B=1"}, flags: map[string]string{"log.level": "x"},
 			want: []string{": a: unknown", "log.level: is 1", ": b: unknown", "flag --log-level"}},
@@ -521,6 +527,7 @@ func TestSchemaMatchesConfig(t *testing.T) {
 			want := map[kind]reflect.Type{
 				kindString: reflect.TypeFor[string](), kindBool: reflect.TypeFor[bool](),
 				kindDuration: reflect.TypeFor[time.Duration](), kindList: reflect.TypeFor[[]string](), kindGrant: reflect.TypeFor[Grant](),
+				kindSchedules: reflect.TypeFor[[]Schedule](),
 			}[n.leaf.kind]
 			if n.leaf.kind == kindInt && (typ.Kind() == reflect.Int || typ.Kind() == reflect.Int64) {
 				want = typ

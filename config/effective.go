@@ -69,6 +69,12 @@ func mask(key string, value any, inside bool) (any, bool) {
 		return shortDuration(v), false
 	case Grant:
 		return v.plain(), false
+	case []Schedule:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = v[i].plain()
+		}
+		return out, false
 	case string:
 		if inside {
 			return Mask, true

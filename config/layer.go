@@ -39,6 +39,8 @@ func (l *layer) add(n *node, path []string, value any, source string) {
 	switch {
 	case n.leaf != nil && n.leaf.kind == kindGrant:
 		l.addGrant(path, value, source)
+	case n.leaf != nil && n.leaf.kind == kindSchedules:
+		l.addSchedules(path, value, source)
 	case n.leaf != nil:
 		l.addLeaf(n.leaf, path, value, source)
 	case n.free:

@@ -25,6 +25,7 @@ const (
 	kindDuration
 	kindList
 	kindGrant
+	kindSchedules
 )
 
 // leaf describes one value.
@@ -141,6 +142,7 @@ func schema() *node {
 			"connections":       number(4, 1, 256),
 			"max_message_bytes": number(1<<20, 1<<10, 64<<20),
 			"unknown_command":   list(),
+			"key_param":         {leaf: &leaf{kind: kindString}},
 			"config_get":        question("key"),
 			"session_get":       question("sessionId"),
 			"events": table(map[string]*node{
@@ -157,6 +159,13 @@ func schema() *node {
 			"socket_mode":  socketMode(),
 			"socket_group": {leaf: &leaf{kind: kindString}},
 		}),
+		"admission": table(map[string]*node{
+			"new_workers":       text(TrustAsk, TrustAsk, TrustManifest, TrustNone),
+			"require_signature": flag(false),
+			"trusted_keys":      list(),
+			"drain":             duration(10*time.Minute, 0, 24*time.Hour),
+			"watch_tasks":       number(20, 0, 1000),
+		}),
 		"workers": named(table(map[string]*node{
 			"concurrency":  number(int64(worker.Concurrency), 1, 256),
 			"calls":        number(int64(worker.Calls), 1, 256),
@@ -167,6 +176,7 @@ func schema() *node {
 			"fuel":         number(worker.Fuel, 0, 1e15),
 			"max_attempts": number(int64(worker.MaxAttempts), 1, 1000),
 			"on":           list(),
+			"schedule":     {leaf: &leaf{kind: kindSchedules}},
 			"handles":      named(&node{leaf: &leaf{kind: kindString, name: true}}),
 			"grants": table(map[string]*node{
 				"data":     named(&node{leaf: &leaf{kind: kindGrant}}),

@@ -26,9 +26,11 @@ const module = "github.com/wasmhost/wasmhost"
 var uses = map[string][]string{
 	"abi":      {},
 	"abi/wire": {"abi"},
-	"config":   {"abi"},
+	"config":   {"abi", "config/cron"},
 
-	"host": {"abi", "abi/wire", "config",
+	"config/cron": {},
+
+	"host": {"abi", "abi/wire", "config", "config/cron",
 		"host/command", "host/command/orchestrator", "host/command/socket", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
 	"host/command":                   {"abi", "abi/wire"},
 	"host/command/orchestrator":      {"abi", "abi/wire", "host/command"},
@@ -88,6 +90,10 @@ var keptTo = []struct {
 	{"github.com/prometheus", []string{"host/metrics"}},
 	{"github.com/knadh/koanf", []string{"config"}},
 	{"github.com/spf13/cobra", []string{"cmd/wasmhost"}},
+	{"github.com/robfig/cron", []string{"config/cron"}},
+	{"github.com/fsnotify/fsnotify", []string{"host/worker"}},
+	{"github.com/pelletier/go-toml", []string{"host/worker"}},
+	{"aead.dev/minisign", []string{"host/worker"}},
 }
 
 // testKeptTo lists the packages whose tests may import what keptTo hides from

@@ -14,11 +14,16 @@ import (
 	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
+// commands is where a job's commands go: a [command.Router], or a dry run.
+type commands interface {
+	Execute(ctx context.Context, c command.Caller, name string, params []byte) ([]byte, error)
+}
+
 // env is everything that one job can reach.
 type env struct {
 	progress func(done, total int64)
 	data     *data.Access
-	router   *command.Router
+	commands commands
 	events   *command.Events
 	told     map[string]config.Handle // whose changes become events
 	caller   command.Caller
@@ -58,7 +63,7 @@ func (e *env) WriteRows(ctx context.Context, ms []abi.Mutation, rows []byte) ([]
 
 func (e *env) Command(ctx context.Context, r *abi.Request) ([]byte, error) {
 	e.caller.Call++
-	return e.router.Execute(ctx, e.caller, r.Name, r.Params)
+	return e.commands.Execute(ctx, e.caller, r.Name, r.Params)
 }
 
 func (e *env) Progress(_ context.Context, done, total int64) error {

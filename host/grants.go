@@ -1,9 +1,103 @@
 package host
 
 import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/data"
+	"github.com/wasmhost/wasmhost/host/worker"
 )
+
+// workerConfig is what holds for a version of a worker: the configuration, what
+// the version asks for, all of which it was given when it was admitted, and the
+// bounds that it sets itself. On a handle that the configuration grants anything
+// on, the configuration alone says what.
+func (h *Host) workerConfig(name string, v *version) config.Worker {
+	return configOf(h.now().Worker(name), v.manifest)
+}
+
+func configOf(w config.Worker, m *abi.Manifest) config.Worker {
+	if m == nil {
+		return w
+	}
+	r := m.Requests
+	add := func(a, b []string) []string {
+		return append(slices.Clip(a), slices.DeleteFunc(slices.Clone(b), func(s string) bool { return slices.Contains(a, s) })...)
+	}
+	g := &w.Grants
+	g.Commands, g.Config, g.Queries = add(g.Commands, r.Commands), add(g.Config, r.Config), add(g.Queries, r.Queries)
+	g.Provides, w.On = add(g.Provides, m.Provides), add(w.On, m.On)
+	all := make(map[string]config.Grant, len(r.Data)+len(r.Collections)+len(g.Data))
+	for handle, verbs := range r.Data {
+		all[handle] = config.Grant{Verbs: verbs}
+	}
+	for handle, tables := range r.Collections {
+		grant := config.Grant{Collections: make(map[string]config.Rights, len(tables))}
+		for name, t := range tables {
+			grant.Collections[name] = config.Rights{Read: asColumns(t.Read), Insert: asColumns(t.Insert), Update: asColumns(t.Update), Delete: t.Delete}
+		}
+		all[handle] = grant
+	}
+	maps.Copy(all, g.Data)
+	g.Data = all
+	if n := m.Limits; n != nil {
+		w.MemoryMB = lower(w.MemoryMB, n.MemoryMB)
+		w.Deadline = lower(w.Deadline, time.Duration(n.DeadlineMS)*time.Millisecond)
+		w.Fuel = lower(w.Fuel, n.Fuel)
+	}
+	if m.Retry != nil {
+		w.MaxAttempts = lower(w.MaxAttempts, m.Retry.MaxAttempts)
+	}
+	if m.Isolation == "task" {
+		w.Isolation = "task"
+	}
+	return w
+}
+
+// lower is the lower of two limits, of which 0 is none.
+func lower[T int | int64 | time.Duration](a, b T) T {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+func asColumns(names []string) config.Columns {
+	if slices.Contains(names, "*") {
+		return config.Columns{All: true}
+	}
+	return config.Columns{Names: names}
+}
+
+// configAsk is what the configuration gives a worker.
+func configAsk(w config.Worker) worker.Ask {
+	g := w.Grants
+	r := abi.Requests{
+		Data: map[string][]string{}, Collections: map[string]map[string]abi.Rights{},
+		Commands: g.Commands, Config: g.Config, Queries: g.Queries,
+	}
+	names := func(c config.Columns) []string {
+		if c.All {
+			return []string{"*"}
+		}
+		return c.Names
+	}
+	for handle, grant := range g.Data {
+		if grant.Collections == nil {
+			r.Data[handle] = grant.Verbs
+			continue
+		}
+		tables := map[string]abi.Rights{}
+		for name, t := range grant.Collections {
+			tables[name] = abi.Rights{Read: names(t.Read), Insert: names(t.Insert), Update: names(t.Update), Delete: t.Delete}
+		}
+		r.Collections[handle] = tables
+	}
+	return worker.Ask{Requests: r, Provides: g.Provides, On: w.On}
+}
 
 // grantsOf is what the configuration grants a worker on the fast path.
 func grantsOf(g config.Grants) data.Grants {

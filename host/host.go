@@ -29,7 +29,7 @@ const drainLimit = 10 * time.Second
 // webLimit is how long requests may go on after the last task.
 const webLimit = time.Second
 
-// Host serves the workers of one folder.
+// Host serves the workers of one folder: see fleet.
 type Host struct {
 	cfg       *config.Config                // that it was started with
 	live      atomic.Pointer[config.Config] // see now
@@ -40,12 +40,14 @@ type Host struct {
 	databases *databases
 	router    *command.Router
 	outside   outside
-	infos     []worker.Info
 	metrics   *metrics.Metrics
 	oldest    time.Time // when the oldest task was submitted that had not ended when Run began; zero for none
-	modules   map[string]*engine.Module
+	fleet     *fleet
+	started   atomic.Bool // tasks are taken
 	web       *web.Server // nil unless it is configured, and while Run does not run
 	ready     chan struct{}
+	floor     []byte        // see engine.HeapFloor
+	dry       chan struct{} // has the token of the dry run that runs
 }
 
 // New opens all that the host needs and compiles the workers. It fails when
@@ -54,7 +56,7 @@ type Host struct {
 //
 // Close the host when done, after Run has returned.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, err error) {
-	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), modules: map[string]*engine.Module{}, ready: make(chan struct{})}
+	h := &Host{cfg: cfg, log: log, metrics: metrics.New(), floor: make([]byte, engine.HeapFloor), ready: make(chan struct{}), dry: make(chan struct{}, 1)}
 	h.live.Store(cfg)
 	defer func() {
 		if err != nil {
@@ -69,6 +71,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	}
 	if h.outside, err = openOutside(ctx, cfg.Orchestrator, h.state, log); err != nil {
 		return nil, err
+	}
+	if h.outside.client != nil {
+		h.metrics.WatchOrchestrator(h.outside.figures)
 	}
 	h.router = command.NewRouter(log)
 	h.router.Observe(h.metrics.Called)
@@ -86,7 +91,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 	}
 	h.databases = newDatabases(ctx, cfg.Data, log)
 	h.metrics.Watch(h.databases.figures)
-	return h, h.loadWorkers(ctx)
+	h.fleet = newFleet(h)
+	return h, h.fleet.open(ctx)
 }
 
 // settings is the configuration as config/get sees it.
@@ -101,9 +107,9 @@ func (s settings) Lookup(_ context.Context, key string) (any, bool, error) {
 // State returns the host's database. It is the host's to close.
 func (h *Host) State() *State { return h.state }
 
-// Workers returns the workers in the folder as they were found by New, the
-// refused ones with a reason.
-func (h *Host) Workers() []worker.Info { return h.infos }
+// Workers returns the workers in the folder, those that are not served as they
+// are there with a reason.
+func (h *Host) Workers() []worker.Info { return h.fleet.infos() }
 
 // DataStats returns what the stores of each handle hold and have written.
 func (h *Host) DataStats() map[string]sqlite.Stats { return h.databases.stats() }
@@ -111,44 +117,9 @@ func (h *Host) DataStats() map[string]sqlite.Stats { return h.databases.stats() 
 // Ready is closed when Run has begun to take tasks and every socket is there.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
 
-// loadWorkers compiles what is in the folder. Only ctx ends it early.
-func (h *Host) loadWorkers(ctx context.Context) error {
-	entries, err := worker.Scan(h.cfg.WorkersDir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		info, file := h.state.inspect(e)
-		if file != nil {
-			start := time.Now()
-			module, err := h.compile(ctx, file)
-			switch {
-			case ctx.Err() != nil:
-				return fmt.Errorf("compiling worker %s: %w", e.Name, ctx.Err())
-			case err != nil:
-				info.State, info.Reason = worker.Refused, abi.MessageOf(err)
-			default:
-				info.State = worker.Ready
-				h.modules[e.Name] = module
-				h.provide(e.Name, module)
-				sandboxes := "snapshot"
-				if ok, why := module.Snapshot(); !ok {
-					sandboxes = "each started anew: " + why
-				}
-				h.log.Info("worker ready", "worker", e.Name, "digest", info.Digest[:12], "bytes", info.Size, "sandboxes", sandboxes, "took", time.Since(start).Round(time.Millisecond))
-			}
-		}
-		if info.State == worker.Refused {
-			h.log.Warn("worker refused", "worker", e.Name, "file", e.File, "reason", info.Reason)
-		}
-		h.infos = append(h.infos, info)
-	}
-	return nil
-}
-
 // compile admits one worker's file, which passes its self-test if it has one.
 func (h *Host) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
-	cfg := h.cfg.Worker(file.Name)
+	cfg := configOf(h.cfg.Worker(file.Name), file.Manifest)
 	mc := engine.ModuleConfig{
 		Sandboxes: cfg.Concurrency + cfg.Calls,
 		Isolation: engine.Isolation(cfg.Isolation),
@@ -184,10 +155,9 @@ func limitsOf(w config.Worker) engine.Limits {
 // ten seconds; what is still running after that is taken up by the next Run on
 // this state folder. Run once.
 func (h *Host) Run(ctx context.Context) error {
-	workers := make(map[string]queue.WorkerConfig, len(h.modules))
-	for name := range h.modules {
-		cfg := h.cfg.Worker(name)
-		workers[name] = queue.WorkerConfig{Concurrency: cfg.Concurrency, Deadline: cfg.Deadline, MaxAttempts: cfg.MaxAttempts}
+	workers := map[string]queue.WorkerConfig{}
+	for name, v := range h.fleet.served() {
+		workers[name] = queueConfig(h.workerConfig(name, v))
 	}
 	if h.cfg.Web.Listen != "" {
 		var err error
@@ -230,10 +200,13 @@ func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig,
 		}
 		return fmt.Errorf("starting the queue: %w", err)
 	}
+	h.started.Store(true)
 	var background sync.WaitGroup
 	defer background.Wait()
 	background.Go(func() { h.reload(ctx) })
 	background.Go(func() { h.triggers(ctx) })
+	background.Go(func() { h.schedule(ctx) })
+	background.Go(func() { h.fleet.follow(ctx) })
 	close(h.ready)
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
@@ -257,8 +230,8 @@ func (h *Host) WebAddr() string {
 func (h *Host) Close() error {
 	ctx := context.Background()
 	var errs []error
-	for _, m := range h.modules {
-		errs = append(errs, m.Close(ctx))
+	if h.fleet != nil {
+		h.fleet.close()
 	}
 	if h.engine != nil {
 		errs = append(errs, h.engine.Close(ctx))

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -46,13 +48,32 @@ func hostID(dir string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// lockName is the file that a host locks in its state folder.
+const lockName = "host.lock"
+
+// hostRuns says whether a host runs on a state folder.
+func hostRuns(dir string) (bool, error) {
+	lock := flock.New(filepath.Join(dir, lockName))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return false, fmt.Errorf("looking whether a host runs on %s: %w", dir, err)
+	}
+	if free {
+		err = lock.Unlock()
+	}
+	return !free, err
+}
+
 // LockState makes this process the only one that may run a host on a state
 // folder, which must exist, until unlock is called or the process ends, however
 // it ends. [New] does so by itself. Another holder is abi.Unavailable.
 func LockState(dir string) (unlock func() error, err error) {
-	lock := flock.New(filepath.Join(dir, "host.lock"))
-	ok, err := lock.TryLock()
-	if err != nil {
+	lock := flock.New(filepath.Join(dir, lockName))
+	// Who asks whether a host runs holds the lock for a moment.
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	ok, err := lock.TryLockContext(ctx, 5*time.Millisecond)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("locking the state folder %s: %w", dir, err)
 	}
 	if !ok {

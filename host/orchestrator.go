@@ -7,6 +7,7 @@ import (
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/command/orchestrator"
+	"github.com/wasmhost/wasmhost/host/metrics"
 )
 
 // outside is the program that has commands of its own. Its zero value is none.
@@ -22,17 +23,17 @@ func openOutside(ctx context.Context, cfg config.Orchestrator, s *State, log *sl
 	}
 	oc := orchestrator.Config{
 		Socket: cfg.Socket, Timeout: cfg.Timeout, Connections: cfg.Connections, MaxMessageBytes: cfg.MaxMessageBytes,
-		UnknownCommand: cfg.UnknownCommand, Logger: log,
+		UnknownCommand: cfg.UnknownCommand, KeyParam: cfg.KeyParam, Logger: log,
+	}
+	if oc.Host, err = hostID(s.cfg.StateDir); err != nil {
+		return o, err
 	}
 	if o.client, err = orchestrator.New(oc); err != nil || len(cfg.Events.Patterns) == 0 {
 		return o, err
 	}
-	id, err := hostID(s.cfg.StateDir)
-	if err != nil {
-		return o, err
-	}
+	oc.Logger = log.With("for", "events")
 	o.outbox, err = orchestrator.OpenOutbox(ctx, s.db, s.Events, orchestrator.OutboxConfig{
-		Client: oc, Host: id, Patterns: cfg.Events.Patterns, Command: cfg.Events.Command, Attempts: cfg.Events.Attempts,
+		Client: oc, Host: oc.Host, Patterns: cfg.Events.Patterns, Command: cfg.Events.Command, Attempts: cfg.Events.Attempts,
 	})
 	return o, err
 }
@@ -71,6 +72,19 @@ func (o outside) deliver(ctx context.Context) (stop func()) {
 		cancel()
 		<-done
 	}
+}
+
+// figures is what went there, for the metrics.
+func (o outside) figures() (f metrics.Orchestrator) {
+	if o.client != nil {
+		s := o.client.Stats()
+		f.Calls, f.Failures, f.Timeouts, f.Reconnects, f.Fallbacks = s.Calls, s.Failures, s.Timeouts, s.Reconnects, s.Fallbacks
+	}
+	if o.outbox != nil {
+		s := o.outbox.Stats()
+		f.Delivered, f.Refused, f.Skipped, f.Lost = s.Delivered, s.Refused, s.Skipped, s.Lost
+	}
+	return f
 }
 
 func (o outside) close() {

@@ -31,9 +31,7 @@ func (h *Host) reload(ctx context.Context) {
 			}
 		}
 		h.live.Store(next)
-		for name, module := range h.modules {
-			h.provide(name, module)
-		}
+		h.fleet.wake()
 		h.log.Info("the configuration has changed", "keys", strings.Join(followed, " "))
 		if len(later) > 0 {
 			h.log.Warn("some changes take effect when the host starts the next time", "keys", strings.Join(later, " "))

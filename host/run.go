@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
@@ -17,10 +18,11 @@ import (
 // the worker provides.
 type job struct {
 	worker   string
-	module   *engine.Module
+	version  *version
 	task     abi.Task // its DeadlineMS and Handles are filled in
 	chain    []string // commands that wait for it
 	once     *once    // of an atomic task; nil for none
+	dry      *dryRun  // nil for a run that has effects
 	progress func(done, total int64)
 }
 
@@ -31,13 +33,21 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		return nil, bill, err
 	}
 	defer giveBack()
-	cfg := h.now().Worker(j.worker)
+	var sent commands = h.router
+	told := h.cfg.Data.Handles
+	if j.dry != nil {
+		trial := handles.Trial(ctx)
+		defer trial.End()
+		j.dry.trial = trial
+		handles, sent, told = trial.Handles(), j.dry, nil
+	}
+	cfg := h.workerConfig(j.worker, j.version)
 	e := &env{
 		progress: j.progress,
 		data:     handles.Access(grantsOf(cfg.Grants), cfg.Limits.Rows),
-		router:   h.router,
+		commands: sent,
 		events:   h.state.Events,
-		told:     h.cfg.Data.Handles,
+		told:     told,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Chain: j.chain,
 			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
@@ -57,11 +67,20 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 			return nil, bill, err
 		}
 	}
+	if j.dry != nil && cfg.Atomic {
+		e.data.Atomically()
+	}
 	var usage engine.Usage
-	err = j.module.With(ctx, func(s *engine.Sandbox) (err error) {
-		result, usage, err = s.Run(ctx, &j.task, e)
+	running, stop := j.version.within(ctx)
+	defer stop()
+	err = j.version.module.With(running, func(s *engine.Sandbox) (err error) {
+		if j.dry != nil {
+			defer s.Discard() // it may remember what did not happen
+		}
+		result, usage, err = s.Run(running, &j.task, e)
 		return err
 	})
+	err = j.version.drainError(ctx, err)
 	if err == nil && j.once != nil {
 		begun := time.Now()
 		err = j.once.commit(ctx, e, result)
@@ -75,24 +94,31 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 
 // runTask is one attempt at a task.
 func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, error) {
-	module, ok := h.modules[d.Worker]
-	if !ok {
-		return nil, abi.Errorf(abi.UnknownWorker, "no worker is named %q", d.Worker)
+	v, giveBack, err := h.fleet.take(d.Worker)
+	if err != nil {
+		return nil, err
 	}
+	defer giveBack()
 	payload, err := payloadToWire(d.Payload)
 	if err != nil {
 		return nil, err
 	}
 	log := h.log.With("worker", d.Worker, "task", d.ID, "attempt", d.Attempt)
 	j := job{
-		worker: d.Worker, module: module, progress: d.Progress,
+		worker: d.Worker, version: v, progress: d.Progress,
 		task: abi.Task{ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt},
 	}
-	if h.cfg.Worker(d.Worker).Atomic {
+	if d.DryRun {
+		return h.runDry(ctx, d, j)
+	}
+	if h.workerConfig(d.Worker, v).Atomic {
 		j.once = h.onceFor(d)
 	}
 	result, bill, err := h.run(ctx, j)
 	h.metrics.Ended(d.Worker, abi.CodeOf(err), &bill)
+	if d.Attempt == 1 {
+		h.fleet.keeper(d.Worker).note(v, abi.CodeOf(err))
+	}
 	if b, berr := json.Marshal(bill); berr == nil {
 		d.Bill(b)
 	}
@@ -118,29 +144,32 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	return out, nil
 }
 
-// provider answers the commands of a worker, each call in a sandbox of its own
-// and beside the worker's tasks: a task that calls its own worker's command must
-// not wait for itself.
+// provider answers the commands of a worker, by the version that is served when
+// the call begins, each in a sandbox of its own and beside the worker's tasks: a
+// task that calls its own worker's command must not wait for itself.
 type provider struct {
 	host   *Host
 	worker string
-	module *engine.Module
 	slots  chan struct{} // a token for each call that runs
 }
 
 // provide offers the commands that a worker was granted to provide. One that is
 // taken is logged, and the worker serves its tasks without it.
-func (h *Host) provide(name string, module *engine.Module) {
-	cfg := h.now().Worker(name)
-	p := &provider{host: h, worker: name, module: module, slots: make(chan struct{}, cfg.Calls)}
-	if err := h.router.Provide(name, cfg.Grants.Provides, p); err != nil {
-		h.log.Warn("a worker's commands are not provided", "worker", name, "error", err)
+func (k *keeper) provide(cfg config.Worker) {
+	h := k.fleet.host
+	if err := h.router.Provide(k.name, cfg.Grants.Provides, k.provider); err != nil {
+		h.log.Warn("a worker's commands are not provided", "worker", k.name, "error", err)
 	}
 }
 
 // Call implements [command.Provider].
 func (p *provider) Call(ctx context.Context, c command.Call) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.host.now().Worker(p.worker).Deadline)
+	v, giveBack, err := p.host.fleet.take(p.worker)
+	if err != nil {
+		return nil, err
+	}
+	defer giveBack()
+	ctx, cancel := context.WithTimeout(ctx, p.host.workerConfig(p.worker, v).Deadline)
 	defer cancel()
 	select {
 	case p.slots <- struct{}{}:
@@ -149,7 +178,7 @@ func (p *provider) Call(ctx context.Context, c command.Call) ([]byte, error) {
 		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for one of %d calls to end: %w", cap(p.slots), ctx.Err())
 	}
 	result, _, err := p.host.run(ctx, job{
-		worker: p.worker, module: p.module, chain: c.Chain,
+		worker: p.worker, version: v, chain: c.Chain,
 		task:     abi.Task{ID: c.Key, Kind: c.Name, Payload: c.Params, Attempt: 1},
 		progress: func(int64, int64) {}, // there is nobody to see it
 	})

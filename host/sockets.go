@@ -192,10 +192,8 @@ func (w *socketWorker) Status(ctx context.Context) (socket.Status, error) {
 		Queued: load.Queued + load.Waiting, Running: load.Running, Processed: n.ended, Failed: n.failed,
 		MemoryBytes: memory, LimitBytes: int64(w.cfg.MemoryMB) << 20 * int64(w.cfg.Concurrency), Threads: threads,
 	}
-	for _, info := range w.host.infos {
-		if info.Name == w.name && info.Manifest != nil {
-			s.Version = info.Manifest.Version
-		}
+	if v := w.host.fleet.served()[w.name]; v != nil {
+		s.Version = v.name()
 	}
 	return s, nil
 }

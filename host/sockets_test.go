@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
+	"github.com/wasmhost/wasmhost/host/command/socket"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
 
@@ -204,5 +206,17 @@ func TestSocketIsTaken(t *testing.T) {
 	}
 	if got := w.dial("c.sock").ask(`{"command":"ping"}`); got["success"] != true {
 		t.Errorf("the first: got %v", got)
+	}
+}
+
+// The configuration lets through what can be listened on, to the byte.
+func TestLongestSocketPath(t *testing.T) {
+	t.Parallel()
+	for n, ok := range map[int]bool{socket.MaxPath: true, socket.MaxPath + 1: false} {
+		path := "/" + strings.Repeat("s", n-1)
+		_, err := config.Load(config.Options{File: os.DevNull + "-none", Flags: map[string]string{"command.socket": path}})
+		if got := err == nil || !strings.Contains(err.Error(), "command.socket"); got != ok {
+			t.Errorf("%d bytes: %v", n, err)
+		}
 	}
 }

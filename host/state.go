@@ -110,9 +110,6 @@ func (s *State) Submit(ctx context.Context, sub queue.Submission) (id string, cr
 			if sub.Kind == "" {
 				sub.Kind = e.Name // a worker that does one thing is asked for by its name
 			}
-			if sub.MaxAttempts == 0 {
-				sub.MaxAttempts = s.cfg.Worker(e.Name).MaxAttempts
-			}
 			return s.Queue.Submit(ctx, sub)
 		}
 		names = append(names, e.Name)
@@ -131,31 +128,59 @@ func (s *State) SubmitTask(ctx context.Context, t command.Submission) (id string
 	})
 }
 
-// Workers lists the workers in the folder, without running or compiling them.
+// Workers lists the workers in the folder, without running or compiling them, and
+// what the host made of them, if one runs.
 func (s *State) Workers(context.Context) ([]worker.Info, error) {
 	entries, err := worker.Scan(s.cfg.WorkersDir)
 	if err != nil {
 		return nil, err
 	}
+	decisions, err := worker.ReadDecisions(s.cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	served, err := hostRuns(s.cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	history := worker.OpenHistory(s.cfg.StateDir)
 	infos := make([]worker.Info, 0, len(entries))
 	for _, e := range entries {
-		info, _ := s.inspect(e)
+		c := worker.Change{Entry: e}
+		c.Read, c.Err = worker.Read(e, s.cfg.Engine.MaxModuleBytes)
+		info := s.infoOf(c)
+		if abi.ValidName(e.Name) {
+			record, err := history.Record(e.Name)
+			if err != nil {
+				return nil, err
+			}
+			info.Versions, info.Pin = record.Versions, decisions[e.Name].Pin
+			if seen := record.Seen; served && seen.Digest == info.Digest && seen.State != "" && info.State == worker.Present {
+				info.State, info.Reason = seen.State, seen.Reason
+			}
+			if v, ok := record.Find(record.Serving); ok && served {
+				info.Serving, info.ServingVersion = v.Digest, v.Version
+			}
+		}
 		infos = append(infos, info)
 	}
 	return infos, nil
 }
 
-// inspect reads a worker's file. The File is nil when it is refused.
-func (s *State) inspect(e worker.Entry) (worker.Info, *worker.File) {
-	cfg := s.cfg.Worker(e.Name)
-	info := worker.Info{Name: e.Name, File: e.File, State: worker.Present, Concurrency: cfg.Concurrency, Deadline: cfg.Deadline}
-	f, err := worker.Read(e, s.cfg.Engine.MaxModuleBytes)
-	if err != nil {
-		info.State, info.Reason = worker.Refused, abi.MessageOf(err)
-		return info, nil
+// infoOf describes a worker's file as far as that can be done by reading it.
+func (s *State) infoOf(c worker.Change) worker.Info {
+	var manifest *abi.Manifest
+	info := worker.Info{Name: c.Name, File: c.File, State: worker.Present}
+	if f := c.Read; f != nil {
+		info.Digest, info.Size, manifest = f.Digest, f.Size, f.Manifest
+		info.Manifest = manifest
 	}
-	info.Digest, info.Size, info.Manifest = f.Digest, int64(len(f.Wasm)), f.Manifest
-	return info, f
+	if c.Err != nil {
+		info.State, info.Reason = worker.Refused, abi.MessageOf(c.Err)
+	}
+	cfg := configOf(s.cfg.Worker(c.Name), manifest)
+	info.Concurrency, info.Deadline = cfg.Concurrency, cfg.Deadline
+	return info
 }
 
 // clip keeps a name from outside short enough for a message.

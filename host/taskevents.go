@@ -24,8 +24,11 @@ type taskEvent struct {
 // tellEnd records the event of an attempt's end. Its key keeps a host that dies
 // before the queue knows of the end, and so runs the attempt again, from telling
 // twice. One that asked to be run later has used up no attempt, and each of its
-// pauses is told.
+// pauses is told. A dry run has no effect, so nothing is told of it.
 func (s *State) tellEnd(ctx context.Context, d queue.Delivery, e queue.Ended) {
+	if d.DryRun {
+		return
+	}
 	event := command.Event{Name: "task:" + string(e.State), Task: d.ID}
 	if e.Code != abi.Later {
 		event.Key = fmt.Sprintf("task:%s:%d:%s", d.ID, d.Attempt, e.State)

@@ -77,9 +77,9 @@ func (h *Host) followEvents(ctx context.Context) error {
 // were any. A worker is not triggered by what its own tasks emitted, nor by
 // their ends: it would never come to rest.
 func (h *Host) trigger(ctx context.Context, e *command.Event) (triggered bool, err error) {
-	cfg := h.now()
-	for _, name := range slices.Sorted(maps.Keys(cfg.Workers)) {
-		if e.Worker == name || workerOf(e) == name || !matchesAny(cfg.Workers[name].On, e.Name) {
+	on := h.listeners()
+	for _, name := range slices.Sorted(maps.Keys(on)) {
+		if e.Worker == name || workerOf(e) == name || !matchesAny(on[name], e.Name) {
 			continue
 		}
 		triggered = true
@@ -101,6 +101,19 @@ func (h *Host) trigger(ctx context.Context, e *command.Event) (triggered bool, e
 		}
 	}
 	return triggered, nil
+}
+
+// listeners are the patterns of each worker that is to be given events: what the
+// configuration says, and what the version that is served asks for.
+func (h *Host) listeners() map[string][]string {
+	on := map[string][]string{}
+	for name, w := range h.now().Workers {
+		on[name] = w.On
+	}
+	for name, v := range h.fleet.served() {
+		on[name] = h.workerConfig(name, v).On
+	}
+	return on
 }
 
 // workerOf is the worker whose attempt's end an event tells.

@@ -61,7 +61,7 @@ func TestEventsBecomeTasks(t *testing.T) {
 	w.emitting(h, "test/echo", `{"text":"one"}`)
 	w.emitting(h, "unheard", `{"text":"two"}`)
 	last := w.emitting(h, "test/echo", `["three"]`)
-	tasks := w.tasksOf(h, "listening", 2)
+	w.tasksOf(h, "listening", 2)
 	stop()
 
 	// A host that died before it noted that the event was dealt with sees it
@@ -73,7 +73,7 @@ func TestEventsBecomeTasks(t *testing.T) {
 	w.must(err)
 	w.must(state.Close())
 	h, _ = w.start()
-	tasks = w.tasksOf(h, "listening", 3)
+	tasks := w.tasksOf(h, "listening", 3)
 	var got []string
 	for _, task := range tasks {
 		got = append(got, fmt.Sprintf("%s %s %s", task.Kind, task.Payload, task.State))

@@ -91,6 +91,7 @@ func Register(w Worker) {
 		panic("sdk: Register called twice")
 	}
 	guest.worker = w
+	warmUp()
 }
 
 // input gives the host room for n bytes, kept for the next task; 0 refuses.

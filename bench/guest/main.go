@@ -3,6 +3,9 @@
 package main
 
 import (
+	"slices"
+	"time"
+
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
 	"github.com/wasmhost/wasmhost/sdk"
@@ -25,11 +28,20 @@ func work(t *sdk.Task) error {
 			}
 		}
 	case "commands":
-		for range n {
-			if _, err := t.Commands.Execute("ping", nil); err != nil {
+		name, err := t.Payload.StringOr("command", "ping")
+		if err != nil {
+			return err
+		}
+		took := make([]time.Duration, n)
+		for i := range took {
+			start := time.Now()
+			if _, err := t.Commands.Execute(name, nil); err != nil {
 				return err
 			}
+			took[i] = time.Since(start)
 		}
+		slices.Sort(took)
+		return t.Return(map[string]any{"p99_ns": took[n*99/100].Nanoseconds()})
 	case "read":
 		batches, err := t.Data.Batches(all, make([]byte, 512<<10))
 		if err != nil {

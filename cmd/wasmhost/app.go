@@ -87,7 +87,8 @@ func (a *app) root() *cobra.Command {
 		must(root.MarkPersistentFlagDirname(flag))
 	}
 	must(root.MarkPersistentFlagFilename("config", "toml"))
-	root.AddCommand(a.runCommand(), a.submitCommand(), a.tasksCommand(), a.workersCommand(), a.eventsCommand(), a.execCommand(),
+	root.AddCommand(a.runCommand(), a.submitCommand(), a.tasksCommand(), a.schedulesCommand(), a.eventsCommand(), a.execCommand(),
+		a.workersCommand(), a.allowCommand(), a.revokeCommand(), a.deployCommand(), a.rollbackCommand(), a.pinCommand(), a.unpinCommand(),
 		a.configCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }

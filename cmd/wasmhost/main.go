@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules name time zones, on machines without any, too
 )
 
 // errSignal is the cause of a context that a signal has ended.

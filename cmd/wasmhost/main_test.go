@@ -131,6 +131,9 @@ func TestCommandLine(t *testing.T) {
 		{name: "submit from a file", args: []string{"submit", "archive", "@" + filepath.Join(s.dir, "task.json")}, stdout: "is queued"},
 		{name: "submit from standard input", args: []string{"submit", "archive", "-"}, stdin: object, stdout: "is queued"},
 		{name: "submit without a payload", args: []string{"submit", "archive"}, stdout: "is queued"},
+		{name: "dry run and unique", args: []string{"submit", "archive", object, "--dry-run", "--unique", "k"}, code: exitUsage, stderr: "without --unique"},
+		{name: "dry run later", args: []string{"submit", "archive", object, "--dry-run", "--at", "2h"}, code: exitUsage, stderr: "without --at"},
+		{name: "no schedules", args: []string{"schedules"}, stdout: "There are no schedules"},
 		{name: "submit to nobody", args: []string{"submit", "archiv", object}, code: exitNotFound, stderr: "archive"},
 		{name: "submit no JSON", args: []string{"submit", "archive", "{collection}"}, code: exitUsage, stderr: "the payload is not a JSON object at byte 2"},
 		{name: "submit a list", args: []string{"submit", "archive", "[1]"}, code: exitUsage, stderr: "not a JSON object"},
@@ -346,10 +349,10 @@ grants = { commands = ["events/emit"] }
 		}
 		task++
 	}
-	if code, out, errs := s.run("events", "--limit", "1"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, "good/1  test:begin") {
+	if code, out, errs := s.run("events", "--limit", "1", "--pattern", "test:*"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, "good/1  test:begin") {
 		t.Errorf("events: exit %d, %q, %q", code, out, errs)
 	}
-	if code, out, errs := s.run("events", "--since", "4", "--pattern", "test:*"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `good/2  test:end  {"n":1}`) {
+	if code, out, errs := s.run("events", "--since", "7", "--pattern", "test:*"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `good/2  test:end  {"n":1}`) {
 		t.Errorf("events --since: exit %d, %q, %q", code, out, errs)
 	}
 	if code, out, errs := s.run("events", "--pattern", "task:completed", "--limit", "1"); code != exitOK || !strings.Contains(out, `host/1  task:completed  {"worker":"good",`) {

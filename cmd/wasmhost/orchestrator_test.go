@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,8 @@ import (
 )
 
 // TestEventsReachTheOrchestrator runs the real binary beside an orchestrator in
-// Node, from which the worker has its configuration. Each is killed with SIGKILL
+// Node, whose archive client submits the tasks and from which the worker has its
+// configuration. Each is killed with SIGKILL
 // while events are on their way, and started again. In the end the orchestrator
 // must have every event of the log, in the log's order once doubles are dropped
 // by their ids.
@@ -53,6 +55,8 @@ path = "archive.db"
 socket = "router.sock"
 config_get = { command = "config/get" }
 events = { patterns = ["archive:*"] }
+[workers.archive]
+socket = "archive.sock"
 [workers.archive.grants]
 commands = ["events/emit", "config/get", "session/get", "session/set"]
 config = ["archive.*"]
@@ -62,7 +66,7 @@ batchSize = "a number is what the orchestrator has"
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const rows, firstKeep, lastKeep = 6000, 3000, 100
+	const rows, firstBatch, lastKeep = 6000, 3000, 100
 	fillTable(t, openTable(t, filepath.Join(dir, "primary.db")), rows)
 	openTable(t, filepath.Join(dir, "archive.db"))
 	cfg, err := config.Load(config.Options{File: file})
@@ -89,7 +93,30 @@ batchSize = "a number is what the orchestrator has"
 		kill, _ = start(t, exec.Command(binary, "--config", file, "run"))
 		return kill
 	}
-	submit := func(keep int) string {
+	// submit has the orchestrator's archive client ask for it, as soon as the
+	// socket is there.
+	submit := func(batch int) string {
+		t.Helper()
+		var out []byte
+		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			var err error
+			out, err = exec.Command(node, "../../host/command/orchestrator/testdata/orchestrator.mjs", "archive",
+				"--socket", filepath.Join(dir, "archive.sock"), "--collection", "chat_messages", "--batch", strconv.Itoa(batch)).Output()
+			if err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the archive client: %v\n%s", err, out)
+			}
+		}
+		var reply struct{ Status, ID string }
+		if err := json.Unmarshal(out, &reply); err != nil || reply.Status != "queued" || reply.ID == "" {
+			t.Fatalf("the archive client got %s, %v", out, err)
+		}
+		return reply.ID
+	}
+	// submitPages asks for many small pages, as the configuration has them.
+	submitPages := func(keep int) string {
 		id, _, err := state.Submit(t.Context(), queue.Submission{
 			Worker: "archive", Kind: "archive", Payload: json.RawMessage(fmt.Sprintf(`{"collection":"chat_messages","keep":%d}`, keep)),
 		})
@@ -126,7 +153,7 @@ batchSize = "a number is what the orchestrator has"
 	}
 
 	killNode, killHost := startNode(), startHost()
-	first := submit(firstKeep)
+	first := submit(firstBatch)
 	recorded(3)
 	killNode()
 	finished(first)
@@ -137,7 +164,7 @@ batchSize = "a number is what the orchestrator has"
 	startNode()
 	recorded(len(logged()))
 
-	last := submit(lastKeep)
+	last := submitPages(lastKeep)
 	arrived = len(readRecord(t, record))
 	recorded(arrived + 3)
 	killHost()
@@ -150,11 +177,11 @@ batchSize = "a number is what the orchestrator has"
 
 	want := logged()
 	var once []received
-	seen := map[int64]bool{}
 	var all []received
 	for n := len(want); len(once) < len(want); n++ {
 		all = recorded(n)
-		once, seen = nil, map[int64]bool{}
+		once = nil
+		seen := map[int64]bool{}
 		for _, r := range all {
 			if id := r.Data.Wasmhost.ID; !seen[id] {
 				seen[id] = true

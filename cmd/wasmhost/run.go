@@ -19,8 +19,10 @@ On ctrl-C or SIGTERM no new task is begun and running ones may finish; a second
 signal ends the program at once. A task that was cut off is taken up again when
 the host starts the next time. Only one host can run on a state folder.
 
-A worker whose file cannot be admitted is logged and left out; the others are
-served.`,
+The folder is followed: a file that is dropped in is served when it was admitted,
+one that is replaced takes over from the version before it, and one that is deleted
+is served no more. What cannot be admitted is logged and left out; see wasmhost
+workers.`,
 		Example: `  wasmhost run
   wasmhost run --config bin/demo/wasmhost.toml --log-level debug
   WASMHOST_LOG__FORMAT=json wasmhost run --workers-dir ./my-workers`,
@@ -50,7 +52,7 @@ served.`,
 			}
 			log.Info("serving", "workers", ready, "workers_dir", cfg.WorkersDir, "state_dir", cfg.StateDir)
 			if ready == 0 {
-				log.Warn("no worker to serve: put a .wasm file into the workers' folder and start again", "workers_dir", cfg.WorkersDir)
+				log.Warn("no worker to serve: put a .wasm file into the workers' folder", "workers_dir", cfg.WorkersDir)
 			}
 			if err := h.Run(ctx); err != nil && !errors.Is(err, ctx.Err()) {
 				return err

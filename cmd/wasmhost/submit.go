@@ -29,7 +29,7 @@ var errTimeout = errors.New("time is over")
 type submitFlags struct {
 	kind, unique, at      string
 	priority, maxAttempts int
-	wait                  bool
+	wait, dryRun          bool
 	timeout               time.Duration
 }
 
@@ -45,9 +45,17 @@ The task is on disk when the command returns. It is begun by a running host, now
 or whenever one is started. With --wait the command shows how far the task is
 and prints its result; interrupting it leaves the task as it is.
 
+With --dry-run a running host runs the task without effects: what it writes is
+rolled back, and commands other than config/get, session/get, ping and
+commands/list are not sent but answered as if they had been. The command waits,
+and prints the rows that the task would have written and the commands that it
+would have sent. While a dry run runs, nobody else can write to the databases
+that it has written to.
+
 Exit codes with --wait: 3 if the task failed for good or was cancelled, 5 if
 --timeout is over before it ended, 130 if the command was interrupted.`,
 		Example: `  wasmhost submit archive '{"collection":"chat_messages","keep":10000}' --wait
+  wasmhost submit archive '{"collection":"chat_messages","keep":10000}' --dry-run
   wasmhost submit archive @task.json --unique chat_messages --priority 2
   wasmhost submit archive '{"collection":"chat_messages","keep":0}' --at 2h
   echo '{"collection":"chat_messages","limit":500}' | wasmhost submit archive - --json`,
@@ -62,6 +70,14 @@ Exit codes with --wait: 3 if the task failed for good or was cancelled, 5 if
 			sub, err := a.submission(f, args)
 			if err != nil {
 				return err
+			}
+			if f.dryRun {
+				for _, flag := range []string{"unique", "at", "max-attempts"} {
+					if cmd.Flags().Changed(flag) {
+						return usageError("--dry-run runs the task once and now: it goes without --%s", flag)
+					}
+				}
+				f.wait = true
 			}
 			if cmd.Flags().Changed("timeout") && !f.wait {
 				return usageError("--timeout is for waiting: give --wait too")
@@ -80,6 +96,7 @@ Exit codes with --wait: 3 if the task failed for good or was cancelled, 5 if
 	flags.IntVar(&f.priority, "priority", 1, "1 (first) to 4 (last)")
 	flags.StringVar(&f.at, "at", "", "not before this `time`: 2026-01-31T15:04:05Z, or from now on: 90s, 2h")
 	flags.IntVar(&f.maxAttempts, "max-attempts", 0, "how often to try (default: as configured for the worker)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "run the task without effects, and print what it would write and send")
 	flags.BoolVar(&f.wait, "wait", false, "wait for the task to end, and print its result")
 	flags.DurationVar(&f.timeout, "timeout", 0, "wait no longer than this `duration` (default: no limit)")
 	for _, flag := range []string{"kind", "unique", "at", "max-attempts", "timeout"} {
@@ -91,7 +108,7 @@ Exit codes with --wait: 3 if the task failed for good or was cancelled, 5 if
 
 // submission makes a task of the command line.
 func (a *app) submission(f submitFlags, args []string) (queue.Submission, error) {
-	sub := queue.Submission{Worker: args[0], Kind: f.kind, UniqueKey: f.unique, Priority: f.priority, MaxAttempts: f.maxAttempts}
+	sub := queue.Submission{Worker: args[0], Kind: f.kind, UniqueKey: f.unique, Priority: f.priority, MaxAttempts: f.maxAttempts, DryRun: f.dryRun}
 	if f.priority < 1 || f.priority > 4 {
 		return sub, usageError("--priority %d: 1 to 4", f.priority)
 	}
@@ -208,6 +225,9 @@ func (a *app) wait(ctx context.Context, s *host.State, id string, timeout time.D
 			}
 		}
 		return &exitError{exitTaskFailed, taskError(r)}
+	}
+	if r.DryRun {
+		return a.printDryRun(r)
 	}
 	if a.json {
 		return a.printJSON(r)

@@ -132,6 +132,9 @@ func (a *app) printTask(r *queue.Record) error {
 		"progress\t" + progress(r), fmt.Sprintf("attempts\t%d of %d", r.Attempt, r.MaxAttempts), fmt.Sprintf("priority\t%d", r.Priority),
 		"created\t" + stamp(r.CreatedAt, now),
 	}
+	if r.DryRun {
+		rows = append(rows, "dry run\tnothing that it did has happened")
+	}
 	if r.ScheduledAt.After(r.CreatedAt) {
 		rows = append(rows, "not before\t"+stamp(r.ScheduledAt, now))
 	}

@@ -64,8 +64,8 @@ func RegisterBuiltins(r *Router, b Builtins) error {
 		{abi.CommandEmitEvent, emitEvent(b.Events)},
 		{abi.CommandGetConfig, getConfig(b.Config)},
 		{abi.CommandGetSession, getSession(b.ReadSessions)},
-		{abi.CommandSetSession, setSession(b.Sessions)},
-		{abi.CommandDeleteSession, deleteSession(b.Sessions)},
+		{abi.CommandSetSession, setSession(b.Sessions.now, b.Sessions.Set)},
+		{abi.CommandDeleteSession, deleteSession(b.Sessions.Delete)},
 		{abi.CommandSubmitTask, submitTask(b.Tasks)},
 		{abi.CommandListCommands, listCommands(r)},
 	} {

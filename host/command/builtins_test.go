@@ -287,8 +287,8 @@ func TestListCommands(t *testing.T) {
 		caller Caller
 		want   string
 	}{
-		{Operator(), "[commands/list config/get events/emit ping session/get session/set tasks/submit]"},
-		{caller("w", "commands/*", "session/*"), "[commands/list session/get session/set]"},
+		{Operator(), "[commands/list config/get events/emit ping session/delete session/get session/set tasks/submit]"},
+		{caller("w", "commands/*", "session/*"), "[commands/list session/delete session/get session/set]"},
 		{caller("w", "commands/list", "no/such"), "[commands/list]"},
 	} {
 		if got := fmt.Sprint(mustExecute(t, w.router, tt.caller, "commands/list", nil)["commands"]); got != tt.want {

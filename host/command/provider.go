@@ -75,7 +75,7 @@ func (r *Router) provider(ctx context.Context, p provided, c Caller, name string
 	if !some {
 		params = nil
 	}
-	result, err := p.provider.Call(ctx, Call{Name: name, Params: params, Key: c.key(), Chain: append(slices.Clone(c.Chain), name)})
+	result, err := p.provider.Call(ctx, Call{Name: name, Params: params, Key: c.Key(), Chain: append(slices.Clone(c.Chain), name)})
 	if err == nil {
 		result, err = checkResult(result)
 	}
@@ -118,8 +118,9 @@ func checkResult(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// key names one call of one task, "" for a caller without a task.
-func (c Caller) key() string {
+// Key names one call of one task, the same when the task is run again and calls
+// again; "" for a caller without a task.
+func (c Caller) Key() string {
 	if c.Task == "" {
 		return ""
 	}

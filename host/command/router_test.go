@@ -218,3 +218,43 @@ func BenchmarkPing(b *testing.B) {
 		}
 	}
 }
+
+type fallback func(ctx context.Context, c Caller, name string, params map[string]any) (any, error)
+
+func (f fallback) Execute(ctx context.Context, c Caller, name string, params map[string]any) (any, error) {
+	return f(ctx, c, name, params)
+}
+
+// A fallback gets what nobody else provides, and the time that it needs; what it
+// does wrong is held as a handler's.
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.router.SetFallback(fallback(func(ctx context.Context, c Caller, name string, params map[string]any) (any, error) {
+		if _, bounded := ctx.Deadline(); bounded {
+			t.Error("the call has a deadline that the fallback did not set")
+		}
+		switch name {
+		case "far/panics":
+			panic("odd")
+		case "far/unknown":
+			return nil, abi.Errorf(abi.UnknownCommand, "not there either")
+		}
+		return map[string]any{"name": name, "worker": c.Worker, "n": params["n"]}, nil
+	}))
+	c := caller("w", "ping", "far/*")
+	got := mustExecute(t, w.router, c, "far/away", object{"n": 5})
+	if got["name"] != "far/away" || got["worker"] != "w" || got["n"] != int8(5) {
+		t.Errorf("got %v", got)
+	}
+	if got := mustExecute(t, w.router, c, "ping", nil); got["pong"] != true {
+		t.Errorf("ping went elsewhere: %v", got)
+	}
+	for name, want := range map[string]abi.Code{"far/panics": abi.Internal, "far/unknown": abi.UnknownCommand, "near": abi.NotGranted} {
+		_, err := execute(t, w.router, c, name, nil)
+		wantCode(t, err, want)
+	}
+	w.router.SetFallback(nil)
+	_, err := execute(t, w.router, c, "far/away", nil)
+	wantCode(t, err, abi.UnknownCommand)
+}

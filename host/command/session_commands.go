@@ -35,7 +35,7 @@ func getSession(sessions SessionReader) Handler {
 }
 
 // session/set {sessionId, data, ttl_ms?} -> {sessionId, expires_ms}
-func setSession(sessions *Sessions) Handler {
+func setSession(now func() time.Time, set func(context.Context, Session) error) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
 		f := fieldsOf(params)
 		id := f.required("sessionId", maxSessionID)
@@ -47,8 +47,8 @@ func setSession(sessions *Sessions) Handler {
 		if err := f.end(); err != nil {
 			return nil, err
 		}
-		expires := sessions.now().Add(time.Duration(ttl) * time.Millisecond)
-		if err := sessions.Set(ctx, Session{ID: id, Owner: c.Worker, Data: data, Expires: expires}); err != nil {
+		expires := now().Add(time.Duration(ttl) * time.Millisecond)
+		if err := set(ctx, Session{ID: id, Owner: c.Worker, Data: data, Expires: expires}); err != nil {
 			return nil, err
 		}
 		return map[string]any{"sessionId": id, "expires_ms": expires.UnixMilli()}, nil
@@ -56,14 +56,14 @@ func setSession(sessions *Sessions) Handler {
 }
 
 // session/delete {sessionId} -> {sessionId, deleted}
-func deleteSession(sessions *Sessions) Handler {
+func deleteSession(del func(ctx context.Context, worker, id string) (bool, error)) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
 		f := fieldsOf(params)
 		id := f.required("sessionId", maxSessionID)
 		if err := f.end(); err != nil {
 			return nil, err
 		}
-		deleted, err := sessions.Delete(ctx, c.Worker, id)
+		deleted, err := del(ctx, c.Worker, id)
 		if err != nil {
 			return nil, err
 		}

@@ -86,28 +86,37 @@ func (s *Sessions) Get(ctx context.Context, worker, id string) (*Session, error)
 // One that expires in the past is thereby deleted. Codes: InvalidArgument,
 // LimitExceeded.
 func (s *Sessions) Set(ctx context.Context, session Session) error {
-	if session.ID == "" || len(session.ID) > maxSessionID {
-		return abi.Errorf(abi.InvalidArgument, "session id of %d bytes: 1 to %d", len(session.ID), maxSessionID)
-	}
 	now := s.now()
+	data, err := session.encode(now)
+	if err != nil {
+		return err
+	}
+	err = s.set(ctx, &session, data, now)
+	if err != nil && abi.CodeOf(err) != abi.LimitExceeded {
+		return dbError("writing a session", err)
+	}
+	return err
+}
+
+// encode returns the data of a session that can be stored.
+func (session *Session) encode(now time.Time) ([]byte, error) {
+	if session.ID == "" || len(session.ID) > maxSessionID {
+		return nil, abi.Errorf(abi.InvalidArgument, "session id of %d bytes: 1 to %d", len(session.ID), maxSessionID)
+	}
 	if session.Expires.Sub(now) > MaxSessionTTL || session.Expires.Before(time.UnixMilli(0)) {
-		return abi.Errorf(abi.InvalidArgument, "session %q: expires %v: within %v from now", clip(session.ID), session.Expires, MaxSessionTTL)
+		return nil, abi.Errorf(abi.InvalidArgument, "session %q: expires %v: within %v from now", clip(session.ID), session.Expires, MaxSessionTTL)
 	}
 	if session.Data == nil {
 		session.Data = map[string]any{}
 	}
 	var w wire.Writer
 	if err := w.Value(session.Data); err != nil {
-		return abi.Errorf(abi.InvalidArgument, "session %q: data: %w", clip(session.ID), err)
+		return nil, abi.Errorf(abi.InvalidArgument, "session %q: data: %w", clip(session.ID), err)
 	}
 	if len(w.B) > MaxSessionData {
-		return abi.Errorf(abi.LimitExceeded, "session %q: %d bytes of data, at most %d are allowed", clip(session.ID), len(w.B), MaxSessionData)
+		return nil, abi.Errorf(abi.LimitExceeded, "session %q: %d bytes of data, at most %d are allowed", clip(session.ID), len(w.B), MaxSessionData)
 	}
-	err := s.set(ctx, &session, w.B, now)
-	if err != nil && abi.CodeOf(err) != abi.LimitExceeded {
-		return dbError("writing a session", err)
-	}
-	return err
+	return w.B, nil
 }
 
 // Delete forgets the session with this id that worker set, and says whether

@@ -48,6 +48,8 @@ func TestHostileReport(t *testing.T) {
 	if os.Getenv(hostileEnvVar) != "report" {
 		t.Skip("takes minutes; run make hostile")
 	}
+	floor := make([]byte, HeapFloor)
+	defer runtime.KeepAlive(floor)
 	e := newEngine(t, Config{})
 	good, err := e.Compile(t.Context(), "good", cGuestWasm, ModuleConfig{})
 	if err != nil {
@@ -91,6 +93,10 @@ func (g *hostileGuest) ending() string {
 	}
 	return "returned"
 }
+
+// admission is how often a module that is hostile to the compiler is tried: as
+// often as a file in a folder is looked at, and replaced, by who means harm.
+const admission = 100 * time.Millisecond
 
 // measure runs a guest again and again beside the neighbour.
 func (g *hostileGuest) measure(t *testing.T, e *Engine, n *goodNeighbour, row *hostileRow) {
@@ -142,8 +148,12 @@ func (g *hostileGuest) measure(t *testing.T, e *Engine, n *goodNeighbour, row *h
 		go func() {
 			defer close(done)
 			for !stop.Load() {
+				next := time.Now().Add(admission)
 				run()
 				ran.Store(true)
+				if anew {
+					time.Sleep(time.Until(next))
+				}
 			}
 		}()
 		beside = append(beside, p99(n.during(func() bool { return len(n.times) < hostileSamples || !ran.Load() })))

@@ -61,7 +61,7 @@ var hostileGuests = []hostileGuest{
 	{name: "memory_bomb", limits: Limits{MemoryBytes: 32 << 20}, tasks: 2, result: "\x00\x02\x00\x00",
 		sees: func(e *hostileEnv) bool { return e.usage.PeakMemory == 32<<20 }},
 	{name: "memory_bomb_at_once", sees: func(e *hostileEnv) bool { return e.usage.PeakMemory == pageSize }},
-	{name: "table_bomb", tasks: 2, result: "\x00\x00\x10\x00", spends: 64 << 20},
+	{name: "table_bomb", tasks: 2, result: "\x00\x00\x02\x00", spends: 16 << 20},
 	{name: "table_too_large", compile: abi.InvalidModule, text: "limit"},
 	{name: "tables_too_large", compile: abi.InvalidModule, text: "limit"},
 	{name: "memory_of_no_pages", want: abi.Trap, text: "no room"},

@@ -21,6 +21,7 @@ type Module struct {
 	limits   Limits
 	keep     bool          // sandboxes are used for more than one task
 	slots    chan struct{} // one token for each sandbox that may be in use
+	deaths   deaths
 
 	initial  *rewrite.Initial // what starts a sandbox; nil when the module does all by itself
 	snapshot *snapshot        // nil when each sandbox starts anew
@@ -159,6 +160,9 @@ func (m *Module) With(ctx context.Context, f func(*Sandbox) error) error {
 		return abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for a sandbox of %s: %w", m.name, ctx.Err())
 	}
 	defer func() { <-m.slots }()
+	if err := m.wait(ctx); err != nil {
+		return err
+	}
 	s, err := m.take(ctx)
 	if err != nil {
 		return err
@@ -187,6 +191,9 @@ func (m *Module) giveBack(ctx context.Context, s *Sandbox) {
 	// A panic of the caller's may have left s in the middle of a call.
 	if s.task.env != nil {
 		s.broken = true
+	}
+	if s.used {
+		m.deaths.note(s.broken)
 	}
 	whole := !s.broken && (m.keep || !s.used || m.snapshot != nil && s.restore() == nil)
 	m.mu.Lock()

@@ -28,7 +28,10 @@ type scanArg struct {
 }
 
 // pageRegion is struct page_region.
-type pageRegion struct{ start, end, categories uint64 }
+type pageRegion struct {
+	start, end uint64
+	_          uint64 // what they have in common
+}
 
 const maxOwnPages = 128 // of a sandbox that waits for its next task: half a MiB
 

@@ -339,6 +339,9 @@ func fromGuest(code abi.Code) bool {
 	return known
 }
 
+// Discard keeps the sandbox from being used for another task.
+func (s *Sandbox) Discard() { s.broken = true }
+
 func (s *Sandbox) close(ctx context.Context) {
 	if s.instance != nil {
 		_ = s.instance.Close(ctx) // it has no files whose closing could fail

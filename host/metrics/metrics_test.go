@@ -26,6 +26,7 @@ func TestBillsAddUp(t *testing.T) {
 	m.Watch(func() Databases {
 		return Databases{PageCache: 4096, Handles: map[string]Database{"primary": {Groups: 2, Committing: 1500 * time.Millisecond}}}
 	})
+	m.WatchOrchestrator(func() Orchestrator { return Orchestrator{Calls: 8, Fallbacks: 1, Delivered: 6} })
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
@@ -49,6 +50,9 @@ func TestBillsAddUp(t *testing.T) {
 		`wasmhost_sqlite_page_cache_bytes 4096`,
 		`wasmhost_database_commits_total{handle="primary"} 2`,
 		`wasmhost_database_commit_seconds_total{handle="primary"} 1.5`,
+		`wasmhost_orchestrator_calls_total 8`,
+		`wasmhost_orchestrator_fallbacks_total 1`,
+		`wasmhost_orchestrator_events_delivered_total 6`,
 		`wasmhost_task_seconds_sum{worker="archive"} 0.06`,
 		`wasmhost_worker_peak_memory_bytes_bucket{worker="archive",le="4.194304e+06"} 3`,
 		`wasmhost_worker_peak_memory_bytes_bucket{worker="archive",le="2.097152e+06"} 0`,

@@ -50,8 +50,10 @@ func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 		case <-time.After(pause):
 		}
 	}
-	if _, err := db.ExecContext(ctx, progressTable); err != nil {
-		return dbError("preparing the queue's tables", err)
+	for _, table := range []string{progressTable, dueTable} {
+		if _, err := db.ExecContext(ctx, table); err != nil {
+			return dbError("preparing the queue's tables", err)
+		}
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ type Record struct {
 	Result      json.RawMessage `json:"result,omitempty"`  // of a completed task; nil for none
 	Bill        json.RawMessage `json:"bill,omitempty"`    // of the latest attempt that ended; nil for none
 	UniqueKey   string          `json:"unique_key,omitempty"`
+	DryRun      bool            `json:"dry_run,omitempty"`
 	CreatedAt   time.Time       `json:"created_at"`
 	ScheduledAt time.Time       `json:"scheduled_at"`          // not before
 	AttemptedAt time.Time       `json:"attempted_at,omitzero"` // begin of the latest attempt
@@ -92,6 +93,7 @@ func record(job *rivertype.JobRow, now time.Time) (Record, error) {
 		Payload:     args.Payload,
 		Bill:        meta.Bill,
 		UniqueKey:   args.UniqueKey,
+		DryRun:      args.DryRun,
 		CreatedAt:   job.CreatedAt,
 		ScheduledAt: job.ScheduledAt,
 	}

@@ -36,6 +36,11 @@ type Submission struct {
 	Priority    int       // 1 (first) to 4 (last); 0 for 1
 	At          time.Time // not before; zero for at once
 	MaxAttempts int       // 0 for the worker's number, or 25
+
+	// DryRun has the task run without effects: see [Delivery.DryRun]. It is a
+	// part of the task that nothing changes. It takes no UniqueKey, and is
+	// tried once.
+	DryRun bool
 }
 
 // taskKind is the one kind of job that River knows of: which worker runs a task
@@ -49,6 +54,7 @@ type taskArgs struct {
 	Payload     json.RawMessage `json:"payload,omitempty"`
 	UniqueKey   string          `json:"unique_key,omitempty" river:"unique"`
 	MaxAttempts int             `json:"max_attempts,omitempty"` // 0: the submitter left it to the worker
+	DryRun      bool            `json:"dry_run,omitempty"`
 }
 
 func (taskArgs) Kind() string { return taskKind }
@@ -76,6 +82,9 @@ func (s *Submission) validate(maxPayload int) error {
 	}
 	if len(s.UniqueKey) > maxUniqueKey || !utf8.ValidString(s.UniqueKey) {
 		return abi.Errorf(abi.InvalidArgument, "unique key %q: UTF-8 of %d bytes at most", clip(s.UniqueKey), maxUniqueKey)
+	}
+	if s.DryRun && s.UniqueKey != "" {
+		return abi.Errorf(abi.InvalidArgument, "a dry run takes no unique key: it must not be there in place of a task")
 	}
 	if s.Priority < 0 || s.Priority > 4 {
 		return abi.Errorf(abi.InvalidArgument, "priority %d: 1 to 4, or 0 for the default", s.Priority)
@@ -142,7 +151,10 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (id string, created bo
 	if err := s.validate(q.cfg.MaxPayload); err != nil {
 		return "", false, err
 	}
-	args := taskArgs{TaskKind: s.Kind, UniqueKey: s.UniqueKey, MaxAttempts: s.MaxAttempts}
+	if s.DryRun {
+		s.MaxAttempts = 1
+	}
+	args := taskArgs{TaskKind: s.Kind, UniqueKey: s.UniqueKey, MaxAttempts: s.MaxAttempts, DryRun: s.DryRun}
 	if p := bytes.TrimSpace(s.Payload); len(p) > 0 && p[0] == '{' {
 		args.Payload = json.RawMessage(p)
 	}

@@ -72,6 +72,7 @@ type Delivery struct {
 	Attempt  int             // 1 on the first
 	Created  time.Time       // when it was submitted
 	Deadline time.Time
+	DryRun   bool // the run is to have no effect, however often it is delivered
 
 	report func(done, total int64)
 	bill   func(json.RawMessage)
@@ -108,19 +109,27 @@ type RunFunc func(ctx context.Context, d Delivery) (result json.RawMessage, err 
 
 // work is what exists only between Start and Stop.
 type work struct {
-	client     *river.Client[*sql.Tx] // nil if there are no workers
+	client     *river.Client[*sql.Tx]
+	longest    time.Duration // deadline that a worker may have
 	stopLedger context.CancelFunc
 	background sync.WaitGroup
+
+	mu      sync.RWMutex
+	workers map[string]WorkerConfig
 }
 
 // Start takes up the tasks that this host left running, and then runs tasks of
-// the given workers until Stop. ctx is for starting only.
+// the given workers until Stop. Others can be added by [Queue.Serve]. ctx is for
+// starting only.
 func (q *Queue) Start(ctx context.Context, workers map[string]WorkerConfig, run RunFunc) error {
 	if q.cfg.HostID == "" {
 		return abi.Errorf(abi.InvalidArgument, "queue: starting needs a HostID")
 	}
 	workers = maps.Clone(workers)
-	longest := time.Duration(0)
+	if workers == nil {
+		workers = map[string]WorkerConfig{}
+	}
+	longest := longestDeadline
 	for _, name := range slices.Sorted(maps.Keys(workers)) {
 		c := workers[name].withDefaults()
 		if err := c.validate(name); err != nil {
@@ -141,17 +150,15 @@ func (q *Queue) Start(ctx context.Context, workers map[string]WorkerConfig, run 
 	if err := q.ledger.sweep(ctx); err != nil {
 		return err
 	}
-	w := &work{}
-	if len(workers) > 0 {
-		client, err := q.newClient(workers, longest, run)
-		if err != nil {
-			return err
-		}
-		if err := client.Start(context.WithoutCancel(ctx)); err != nil {
-			return dbError("starting", err)
-		}
-		w.client = client
+	w := &work{longest: longest, workers: workers}
+	client, err := q.newClient(ctx, w, run)
+	if err != nil {
+		return err
 	}
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		return dbError("starting", err)
+	}
+	w.client = client
 	ledgerCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w.stopLedger = stop
 	w.background.Go(func() { q.ledger.run(ledgerCtx, q.cfg.Logger) })
@@ -159,29 +166,37 @@ func (q *Queue) Start(ctx context.Context, workers map[string]WorkerConfig, run 
 	return nil
 }
 
-func (q *Queue) newClient(workers map[string]WorkerConfig, longest time.Duration, run RunFunc) (*river.Client[*sql.Tx], error) {
-	queues := make(map[string]river.QueueConfig, len(workers))
-	for name, c := range workers {
-		queues[name] = river.QueueConfig{MaxWorkers: c.Concurrency}
-	}
+func (q *Queue) newClient(ctx context.Context, w *work, run RunFunc) (*river.Client[*sql.Tx], error) {
+	// River takes a client without a queue for one that only inserts. This one is
+	// gone before it starts.
+	const none = "none"
 	bundle := river.NewWorkers()
-	if err := river.AddWorkerSafely(bundle, &runner{q: q, workers: workers, run: run}); err != nil {
+	if err := river.AddWorkerSafely(bundle, &runner{q: q, work: w, run: run}); err != nil {
 		return nil, abi.Errorf(abi.Internal, "queue: %w", err)
 	}
 	client, err := river.NewClient(riversqlite.New(q.db), &river.Config{
 		ID:                          q.cfg.HostID,
 		Logger:                      q.cfg.Logger,
-		Queues:                      queues,
+		Queues:                      map[string]river.QueueConfig{none: {MaxWorkers: 1}},
 		Workers:                     bundle,
 		FetchCooldown:               fetchCooldown,
 		FetchPollInterval:           q.cfg.PollInterval,
-		JobTimeout:                  longest,
-		RescueStuckJobsAfter:        longest + time.Hour,
+		JobTimeout:                  w.longest,
+		RescueStuckJobsAfter:        w.longest + time.Hour,
 		RetryPolicy:                 &backoff{base: q.cfg.RetryBase, most: q.cfg.RetryCap},
 		CompletedJobRetentionPeriod: q.cfg.KeepCompleted,
 		CancelledJobRetentionPeriod: q.cfg.KeepCancelled,
 		DiscardedJobRetentionPeriod: q.cfg.KeepDead,
 	})
+	if err != nil {
+		return nil, abi.Errorf(abi.Internal, "queue: %w", err)
+	}
+	err = client.Queues().Remove(ctx, none)
+	for name, c := range w.workers {
+		if err == nil {
+			err = client.Queues().Add(name, river.QueueConfig{MaxWorkers: c.Concurrency})
+		}
+	}
 	if err != nil {
 		return nil, abi.Errorf(abi.Internal, "queue: %w", err)
 	}
@@ -200,13 +215,11 @@ func (q *Queue) Stop(ctx context.Context) error {
 	if w == nil {
 		return nil
 	}
-	if w.client != nil {
-		if err := w.client.Stop(ctx); err != nil {
-			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-			defer cancel()
-			if err := w.client.StopAndCancel(grace); err != nil {
-				return abi.Errorf(abi.Unavailable, "queue: stopping: a task's run did not return within %v of being ended: %w", stopGrace, err)
-			}
+	if err := w.client.Stop(ctx); err != nil {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		if err := w.client.StopAndCancel(grace); err != nil {
+			return abi.Errorf(abi.Unavailable, "queue: stopping: a task's run did not return within %v of being ended: %w", stopGrace, err)
 		}
 	}
 	w.stopLedger()
@@ -218,20 +231,20 @@ func (q *Queue) Stop(ctx context.Context) error {
 // runner is the one River worker: it runs the tasks of every worker.
 type runner struct {
 	river.WorkerDefaults[taskArgs]
-	q       *Queue
-	workers map[string]WorkerConfig
-	run     RunFunc
+	q    *Queue
+	work *work
+	run  RunFunc
 }
 
 // Timeout gives River the deadline of the job's worker.
 func (r *runner) Timeout(job *river.Job[taskArgs]) time.Duration {
-	return r.workers[job.Queue].Deadline
+	return r.work.config(job.Queue).Deadline
 }
 
 // Work runs one attempt and tells River what became of it.
 func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	defer r.q.waiters.wake(job.ID)
-	if n := r.workers[job.Queue].MaxAttempts; n > 0 && job.Args.MaxAttempts == 0 {
+	if n := r.work.config(job.Queue).MaxAttempts; n > 0 && job.Args.MaxAttempts == 0 {
 		job.MaxAttempts = n
 		if err := river.MetadataSet(ctx, metaMaxAttempts, n); err != nil {
 			return err
@@ -330,6 +343,7 @@ func (r *runner) delivery(ctx context.Context, job *river.Job[taskArgs]) Deliver
 		Payload: job.Args.Payload,
 		Attempt: job.Attempt,
 		Created: job.CreatedAt,
+		DryRun:  job.Args.DryRun,
 	}
 	d.Deadline, _ = ctx.Deadline()
 	return d

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/wasmhost/wasmhost/abi"
 )
 
@@ -22,6 +24,28 @@ func ReadManifest(wasm []byte) (*abi.Manifest, error) {
 	if err != nil || section == nil {
 		return nil, err
 	}
+	return decodeManifest(section)
+}
+
+// readSidecar reads a manifest that is written as TOML.
+func readSidecar(text []byte) (*abi.Manifest, error) {
+	var tree map[string]any
+	if err := toml.Unmarshal(text, &tree); err != nil {
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			row, column := at.Position()
+			return nil, fmt.Errorf("manifest: line %d, column %d: %w", row, column, err)
+		}
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	section, err := json.Marshal(tree)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err) // inf and nan
+	}
+	return decodeManifest(section)
+}
+
+func decodeManifest(section []byte) (*abi.Manifest, error) {
 	if len(section) > maxManifest {
 		return nil, fmt.Errorf("manifest: %d bytes are more than the limit of %d", len(section), maxManifest)
 	}
@@ -30,10 +54,17 @@ func ReadManifest(wasm []byte) (*abi.Manifest, error) {
 	d.DisallowUnknownFields()
 	d.UseNumber() // a self-test's payload
 	if err := d.Decode(&m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && wrong.Field != "" {
+			return nil, fmt.Errorf("manifest: %s is a %s, not a %s", wrong.Field, wrong.Value, wrong.Type)
+		}
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("manifest: bytes behind the object")
+	}
+	if err := checkManifest(&m); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	return &m, nil
 }

@@ -26,6 +26,12 @@
 // A query of the operator's is SQL, which there is none of here. [Host.Query]
 // puts a function in its place.
 //
+// # Commands
+//
+// The built-in commands are there. [Host.Command] provides others, and
+// [Host.ExpectCommand] says which calls a worker must make, with what, and what
+// it gets; the test fails when it makes others or not all of them.
+//
 // # Faults
 //
 // [Host.FailNext] makes one call fail. [Host.Before] runs a function before

@@ -20,6 +20,7 @@ type Host struct {
 	config   map[string]any
 	sessions map[string]session
 	commands map[string]func(params map[string]any) (any, error)
+	expected map[string][]*Expectation
 	queries  map[string]func(params map[string]any) ([]string, [][]any, error)
 
 	events    []Event
@@ -74,6 +75,7 @@ func New(t testing.TB) *Host {
 		tables:   map[string]map[string]*Table{},
 		sessions: map[string]session{},
 		commands: map[string]func(map[string]any) (any, error){},
+		expected: map[string][]*Expectation{},
 		queries:  map[string]func(map[string]any) ([]string, [][]any, error){},
 		fail:     map[string][]error{},
 		kill:     -1,

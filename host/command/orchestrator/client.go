@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -24,6 +25,11 @@ type Config struct {
 	// no such command, in any case; {command} stands for its name. Default
 	// [UnknownCommand].
 	UnknownCommand []string
+
+	// KeyParam is the param in which a call of a task carries its key, behind
+	// Host: the same when the task is run again and calls again. "" for none.
+	KeyParam string
+	Host     string
 
 	Logger *slog.Logger // default: discards
 }
@@ -113,7 +119,11 @@ func (c *Client) Stats() Stats {
 
 // Execute implements [command.Fallback]. The orchestrator does not learn who
 // calls: what a caller may call was checked before.
-func (c *Client) Execute(ctx context.Context, _ command.Caller, name string, params map[string]any) (any, error) {
+func (c *Client) Execute(ctx context.Context, caller command.Caller, name string, params map[string]any) (any, error) {
+	if key := caller.Key(); key != "" && c.cfg.KeyParam != "" {
+		params = maps.Clone(params)
+		params[c.cfg.KeyParam] = c.cfg.Host + "/" + key // whatever a guest has put there
+	}
 	return c.Call(ctx, name, params)
 }
 

@@ -1,8 +1,10 @@
 package orchestrator
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"reflect"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/host/command"
 )
 
 func TestRequest(t *testing.T) {
@@ -297,8 +300,12 @@ func TestSizes(t *testing.T) {
 func TestOrchestratorAway(t *testing.T) {
 	t.Parallel()
 	socket := newSocket(t)
-	c := newClient(t, Config{Socket: socket})
+	var log bytes.Buffer
+	c := newClient(t, Config{Socket: socket, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	_, err := c.Call(t.Context(), "x", nil)
+	wantCode(t, err, abi.Unavailable)
+	c.patience()
+	_, err = c.Call(t.Context(), "x", nil)
 	wantCode(t, err, abi.Unavailable)
 	if err != nil && strings.Contains(err.Error(), socket) {
 		t.Errorf("the error shows the host's path: %v", err)
@@ -319,8 +326,15 @@ func TestOrchestratorAway(t *testing.T) {
 			t.Errorf("got %v, %v", got, err)
 		}
 	}
-	if got, want := c.Stats(), (Stats{Calls: 4, Failures: 2, Reconnects: 1}); got != want {
+	if got, want := c.Stats(), (Stats{Calls: 5, Failures: 3, Reconnects: 1}); got != want {
 		t.Errorf("stats %+v, want %+v", got, want)
+	}
+	// The next time it is away it is told again, and waited for as at first.
+	s.stop()
+	_, err = c.Call(t.Context(), "x", nil)
+	wantCode(t, err, abi.Unavailable)
+	if n := strings.Count(log.String(), "the orchestrator is away"); n != 2 || c.wait != firstWait {
+		t.Errorf("told %d times, waits %v:\n%s", n, c.wait, &log)
 	}
 	c.Close()
 	_, err = c.Call(t.Context(), "x", nil)
@@ -460,5 +474,38 @@ func TestNothingIsSentTwice(t *testing.T) {
 	wantCode(t, err, abi.Unavailable)
 	if n.Load() != 2 {
 		t.Errorf("%d requests arrived, want 2", n.Load())
+	}
+}
+
+// A call of a task says which one it is, if that is configured.
+func TestKeyOfACall(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		param  string
+		caller command.Caller
+		want   string // of the params
+	}{
+		{"", command.Caller{Task: "17", Call: 3}, `{"a":1}`},
+		{"key", command.Caller{Task: "17", Call: 3}, `{"a":1,"key":"host-x/17.3"}`},
+		{"a", command.Caller{Task: "17", Call: 3}, `{"a":"host-x/17.3"}`}, // a guest cannot make it up
+		{"key", command.Caller{}, `{"a":1}`},
+	} {
+		socket := newSocket(t)
+		lines := make(chan string, 1)
+		serve(t, socket, func(conn net.Conn, line string) {
+			lines <- line
+			_, _ = conn.Write([]byte(fine))
+		})
+		client := newClient(t, Config{Socket: socket, KeyParam: c.param, Host: "host-x"})
+		params := map[string]any{"a": int64(1)}
+		if _, err := client.Execute(t.Context(), c.caller, "x/y", params); err != nil {
+			t.Error(err)
+		}
+		if got, want := strings.TrimSpace(await(t, lines, "the request")), `{"command":"x/y","params":`+c.want+`}`; got != want {
+			t.Errorf("sent %s, want %s", got, want)
+		}
+		if len(params) != 1 || params["a"] != int64(1) {
+			t.Errorf("the caller's params are now %v", params)
+		}
 	}
 }

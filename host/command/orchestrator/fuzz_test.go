@@ -23,6 +23,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("abc"), 2)
 	f.Add(append(bytes.Repeat([]byte("x"), 5000), '\n'), 5000)
 	f.Add(append(bytes.Repeat([]byte("x"), 5000), '\n'), 4999)
+	f.Add(append(bytes.Repeat([]byte("x"), 20_000), '\n'), 100)
 	f.Fuzz(func(t *testing.T, b []byte, most int) {
 		if most < 0 || most > 1<<20 {
 			return

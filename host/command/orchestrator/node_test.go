@@ -2,9 +2,13 @@ package orchestrator
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os/exec"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,5 +131,73 @@ func TestNodeIsAsBadAsItShouldBe(t *testing.T) {
 	_, _ = raw.Write(line[cut:])
 	if got, err := r.ReadString('\n'); err != nil || !strings.Contains(got, "\ufffd") {
 		t.Errorf("got %q, %v, want the character lost", got, err)
+	}
+}
+
+// The clients that the program has for tests of task sockets: each looks at what
+// comes back as its original does.
+func TestNodeClients(t *testing.T) {
+	t.Parallel()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("skipped: there is no node to play the orchestrator")
+	}
+	run := func(socket, stdin string, args ...string) (out string, code int) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), node, append([]string{"testdata/orchestrator.mjs", args[0], "--socket", socket}, args[1:]...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		b, err := cmd.Output()
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			return string(b), exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		return string(b), 0
+	}
+
+	flat := newSocket(t)
+	serve(t, flat, func(c net.Conn, line string) {
+		if !strings.Contains(line, "ping") {
+			fmt.Fprintf(c, `{"got":%s}`+"\n", strings.TrimSpace(line))
+			return
+		}
+		_, _ = c.Write([]byte(`{"status":`)) // the rest would come in a second piece
+	})
+	want := `{"got":{"command":"archive","task_id":"t","collection":"c","source_handle":"primary","dest_handle":"archive","batch_size":7}}` + "\n"
+	if out, code := run(flat, "", "archive", "--collection", "c", "--task", "t", "--batch", "7"); out != want || code != 0 {
+		t.Errorf("exit %d, got %s", code, out)
+	}
+	if out, code := run(flat, `{"command":"ping"}`+"\n", "flat"); !strings.Contains(out, `{"error":`) || code != 1 {
+		t.Errorf("half a reply: exit %d, got %s", code, out)
+	}
+
+	// Three requests at once, answered from the last to the first.
+	envelope := newSocket(t)
+	var ids []string
+	serve(t, envelope, func(c net.Conn, line string) {
+		var m struct{ ID, Type string }
+		_ = json.Unmarshal([]byte(line), &m)
+		if ids = append(ids, m.ID); len(ids) == 3 {
+			for _, id := range slices.Backward(ids) {
+				fmt.Fprintf(c, `{"requestId":%q,"success":true}`+"\n", id)
+			}
+		}
+	})
+	want = `{"requestId":"request-3","success":true}` + "\n" + `{"requestId":"request-2","success":true}` + "\n" + `{"requestId":"request-1","success":true}` + "\n"
+	if out, code := run(envelope, strings.Repeat(`{"type":"ping","payload":{}}`+"\n", 3), "envelope"); out != want || code != 0 {
+		t.Errorf("exit %d, got %s", code, out)
+	}
+	gone := newSocket(t)
+	var s *server
+	stopped := make(chan struct{})
+	s = serve(t, gone, func(c net.Conn, _ string) {
+		s.listener.Close()
+		c.Close()
+		close(stopped)
+	})
+	out, code := run(gone, `{"type":"ping"}`+"\n", "envelope")
+	<-stopped
+	if !strings.Contains(out, "the connection was lost") {
+		t.Errorf("exit %d, got %s", code, out)
 	}
 }

@@ -77,7 +77,7 @@ func TestWrongLines(t *testing.T) {
 		{"too deep", `{"command":"echo","params":{"a":` + deep(32) + `}}`, "limit_exceeded", "deeper than 33"},
 		{"far too deep", `{"command":"echo","params":{"a":` + deep(400_000) + `}}`, "limit_exceeded", "deeper"},
 		{"deep in a string", `{"command":"echo","params":{"a":"` + deep(50) + `"}}`, "", ""},
-		{"too many values", `{"command":"echo","params":{"a":[0` + strings.Repeat(",0", 100_000) + `]}}`, "limit_exceeded", "more than 100000 values"},
+		{"too many values", `{"command":"echo","params":{"a":[0` + strings.Repeat(",0", 100_000) + `]}}`, "limit_exceeded", "the line has more than 100000 values"},
 		{"no command", `{}`, "invalid_argument", "command: is required"},
 		{"a command of another kind", `{"command":1}`, "invalid_argument", "command: a string"},
 		{"a long command", `{"command":"` + strings.Repeat("a", 129) + `"}`, "invalid_argument", "command: 129 bytes"},

@@ -69,6 +69,7 @@ type Server struct {
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
 	stopped bool
+	full    bool // and it was logged
 }
 
 func serve(ctx context.Context, cfg Config, d dialect) (*Server, error) {
@@ -85,7 +86,7 @@ func serve(ctx context.Context, cfg Config, d dialect) (*Server, error) {
 
 // accept takes connections until the listener is closed.
 func (s *Server) accept() {
-	const pause = 50 * time.Millisecond
+	const pause = 250 * time.Millisecond
 	for {
 		nc, err := s.file.AcceptUnix()
 		switch {
@@ -110,9 +111,13 @@ func (s *Server) admit(c *conn) {
 	case s.stopped:
 		_ = c.nc.Close()
 	case len(s.conns) >= s.cfg.Connections:
-		s.log.Warn("a client was refused", "connections", len(s.conns))
+		if !s.full {
+			s.full = true
+			s.log.Warn("clients are refused until one of those that are connected goes", "connections", len(s.conns))
+		}
 		c.refuse()
 	default:
+		s.full = false
 		s.conns[c] = struct{}{}
 		s.wg.Go(func() {
 			c.serve()

@@ -3,9 +3,11 @@ package socket
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -101,8 +103,12 @@ func TestSlowReader(t *testing.T) {
 	c := dial(t, path)
 	big := `{"command":"echo","id":1,"params":{"s":"` + strings.Repeat("x", 100_000) + `"}}` + "\n"
 	for range 1000 {
-		if _, err := io.WriteString(c.UnixConn, big); err != nil {
-			return // closed
+		_, err := io.WriteString(c.UnixConn, big)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("the connection is neither read nor closed")
+		}
+		if err != nil {
+			return
 		}
 	}
 	t.Error("100 MB were taken from a client that reads nothing")
@@ -132,6 +138,8 @@ func TestHeldBytes(t *testing.T) {
 	contains(t, holder.receive(), "waited")
 	eventually(t, "room again", func() bool { return s.held.Load() == 0 })
 	contains(t, dial(t, path).ask(large[:len(large)-1]), `"success":true`)
+	contains(t, dial(t, path).ask(`{"id":1,`+large[1:len(large)-1]), `"success":true`)
+	eventually(t, "room again", func() bool { return s.held.Load() == 0 })
 }
 
 // Replies count as well: the one that there is no room for ends its connection.

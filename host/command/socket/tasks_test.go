@@ -249,8 +249,15 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// countingWorker has as many tasks queued as were submitted.
+// countingWorker has as many tasks queued as were submitted, and takes its time
+// to count them.
 type countingWorker struct{ *workerStub }
+
+func (w *countingWorker) Status(ctx context.Context) (Status, error) {
+	s, err := w.workerStub.Status(ctx)
+	time.Sleep(time.Millisecond)
+	return s, err
+}
 
 func (w *countingWorker) Submit(ctx context.Context, s command.Submission) (string, bool, error) {
 	id, created, err := w.workerStub.Submit(ctx, s)

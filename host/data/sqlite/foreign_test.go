@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -57,6 +59,52 @@ func TestAnotherProcessWrites(t *testing.T) {
 		}
 		if got, err := readAll(s, abi.Query{Collection: "t"}); err != nil || len(got) != 2*rows {
 			t.Errorf("%d rows, %v, want %d", len(got), err, 2*rows)
+		}
+		if got := modeOf(t, s.path); got != mode {
+			t.Errorf("the journal mode is now %s", got)
+		}
+	})
+}
+
+// TestShellWrites is the same with the program that people use, which has another
+// SQLite in it: it changes rows and the schema, and checks the file at the end.
+func TestShellWrites(t *testing.T) {
+	t.Parallel()
+	shell, err := exec.LookPath("sqlite3")
+	if err != nil {
+		t.Skip("skipped: there is no sqlite3 shell")
+	}
+	eachMode(t, func(t *testing.T, mode string) {
+		s := openStore(t, Config{BusyTimeout: 20 * time.Second}, "PRAGMA journal_mode="+mode, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
+		const rows = 200
+		var script strings.Builder
+		script.WriteString(".timeout 20000\n")
+		for id := range rows {
+			fmt.Fprintf(&script, "INSERT INTO t (id) VALUES (%d);\n", -id-1)
+			if id == rows/2 {
+				script.WriteString("ALTER TABLE t ADD COLUMN more TEXT DEFAULT 'm';\n")
+			}
+		}
+		other := exec.CommandContext(t.Context(), shell, "-batch", "-bail", s.path)
+		other.Stdin = strings.NewReader(script.String())
+		var said bytes.Buffer
+		other.Stdout, other.Stderr = &said, &said
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for id := range int64(rows) {
+			insertID(t, s, id)
+		}
+		if err := other.Wait(); err != nil {
+			t.Fatalf("%v: %s", err, &said)
+		}
+		got, err := readAll(s, abi.Query{Collection: "t", Columns: []string{"id", "more"}})
+		if err != nil || len(got) != 2*rows || !reflect.DeepEqual(got[0], []any{int64(-rows), "m"}) {
+			t.Errorf("%d rows, %v", len(got), err)
+		}
+		out, err := exec.CommandContext(t.Context(), shell, "-batch", s.path, "PRAGMA integrity_check; SELECT count(*) FROM t;").CombinedOutput()
+		if want := fmt.Sprintf("ok\n%d\n", 2*rows); string(out) != want || err != nil {
+			t.Errorf("the shell says %q, %v; want %q", out, err, want)
 		}
 		if got := modeOf(t, s.path); got != mode {
 			t.Errorf("the journal mode is now %s", got)

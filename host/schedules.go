@@ -1,0 +1,184 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config"
+	"github.com/wasmhost/wasmhost/config/cron"
+	"github.com/wasmhost/wasmhost/host/queue"
+)
+
+const (
+	// onTime is how late a due time may be seen and still not be missed.
+	onTime = time.Minute
+	// scheduleTick is how often the clock is looked at. It is not waited for the
+	// next due time: a machine sleeps, and clocks are set.
+	scheduleTick = time.Second
+	// clockFault is how far in the future a due time that was dealt with must be
+	// to show that the clock was wrong then.
+	clockFault = 24 * time.Hour
+)
+
+// scheduled is a schedule of a worker.
+type scheduled struct {
+	worker string
+	config.Schedule
+	when *cron.Schedule
+}
+
+// rule is what a change of makes a schedule another one.
+func (s *scheduled) rule() string { return s.Cron + " " + s.TimeZone }
+
+// schedulesOf lists all schedules, in an order that stays.
+func schedulesOf(cfg *config.Config) []scheduled {
+	var all []scheduled
+	for _, name := range slices.Sorted(maps.Keys(cfg.Workers)) {
+		for _, s := range cfg.Workers[name].Schedule {
+			if when, err := cron.Parse(s.Cron, s.TimeZone); err == nil { // it was checked when it was loaded
+				all = append(all, scheduled{name, s, when})
+			}
+		}
+	}
+	return all
+}
+
+// schedule makes tasks of due times until ctx ends.
+func (h *Host) schedule(ctx context.Context) {
+	tick := time.NewTicker(scheduleTick)
+	defer tick.Stop()
+	var last *config.Config
+	var seen, next time.Time
+	for {
+		// Without the monotonic clock, which stands still while a machine sleeps.
+		now, cfg := time.Now().Round(0), h.now()
+		if cfg != last || now.Before(seen) || !next.IsZero() && !now.Before(next) {
+			var err error
+			if next, err = h.state.schedule(ctx, schedulesOf(cfg), now); err != nil && ctx.Err() == nil {
+				h.log.Warn("not all due times became tasks, trying again", "error", err)
+			}
+			last = cfg
+		}
+		seen = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// schedule makes a task of each schedule's last due time that has not been dealt
+// with, and returns when to look again; the zero time for never. The
+// notes are on disk: a host that is killed between a task and its note finds the
+// task by its key, and makes no second one. What is not to be tried again fails
+// here and is logged.
+func (s *State) schedule(ctx context.Context, all []scheduled, now time.Time) (next time.Time, err error) {
+	list, err := s.Queue.Due(ctx)
+	if err != nil {
+		return now, err
+	}
+	dealt := make(map[[2]string]queue.Due, len(list))
+	for _, d := range list {
+		dealt[[2]string{d.Worker, d.Schedule}] = d
+	}
+	var failed []error
+	for i := range all {
+		key := [2]string{all[i].worker, all[i].Name}
+		if err := s.due(ctx, &all[i], dealt[key], now); err != nil {
+			failed = append(failed, fmt.Errorf("schedule %s of the worker %s: %w", all[i].Name, all[i].worker, err))
+			next = now
+		}
+		delete(dealt, key)
+		if n := all[i].when.Next(now); !n.IsZero() && (next.IsZero() || n.Before(next)) {
+			next = n
+		}
+	}
+	for key := range dealt {
+		failed = append(failed, s.Queue.ForgetDue(ctx, key[0], key[1]))
+	}
+	return next, errors.Join(failed...)
+}
+
+// due deals with the due times of one schedule up to now.
+func (s *State) due(ctx context.Context, c *scheduled, d queue.Due, now time.Time) error {
+	if d.Rule != c.rule() || d.Until.After(now.Add(clockFault)) { // it is new, or was never to be
+		return s.Queue.SetDue(ctx, queue.Due{Worker: c.worker, Schedule: c.Name, Rule: c.rule(), Until: now})
+	}
+	due := c.when.Latest(d.Until, now)
+	if due.IsZero() {
+		return nil
+	}
+	if c.Missed == config.MissedSkip && now.Sub(due) > onTime {
+		s.log.Warn("due times of a schedule were missed and are skipped", "worker", c.worker, "schedule", c.Name, "last", due)
+	} else {
+		_, _, err := s.Submit(ctx, queue.Submission{
+			Worker: c.worker, Kind: c.Kind, Payload: c.Payload, Once: true,
+			UniqueKey: fmt.Sprintf("schedule:%s:%s", c.Name, due.UTC().Format(time.RFC3339)),
+		})
+		if err != nil && (ctx.Err() != nil || abi.CodeOf(err).Retryable()) {
+			return err
+		}
+		if err != nil { // the worker is gone, or its payload is too large
+			s.log.Warn("a due time did not become a task", "worker", c.worker, "schedule", c.Name, "due", due, "error", err)
+		}
+	}
+	d.Until = due
+	return s.Queue.SetDue(ctx, d)
+}
+
+// ScheduleInfo is a schedule as it stands.
+type ScheduleInfo struct {
+	Worker   string          `json:"worker"`
+	Name     string          `json:"name"`
+	Cron     string          `json:"cron"`
+	TimeZone string          `json:"time_zone"`
+	Kind     string          `json:"kind"`
+	Payload  json.RawMessage `json:"payload,omitempty"`
+	Missed   string          `json:"missed"`
+	Until    time.Time       `json:"dealt_with_until,omitzero"` // zero: no host has seen it yet
+	Next     time.Time       `json:"next,omitzero"`             // due after now, in TimeZone; zero: not in the next five years
+}
+
+// Schedules lists the schedules in the configuration, the next due first.
+func (s *State) Schedules(ctx context.Context, now time.Time) ([]ScheduleInfo, error) {
+	list, err := s.Queue.Due(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos := []ScheduleInfo{}
+	for _, c := range schedulesOf(s.cfg) {
+		info := ScheduleInfo{
+			Worker: c.worker, Name: c.Name, Cron: c.Cron, TimeZone: c.TimeZone, Kind: c.Kind, Payload: c.Payload, Missed: c.Missed,
+			Next: c.when.Next(now),
+		}
+		for _, d := range list {
+			if d.Worker == c.worker && d.Schedule == c.Name && d.Rule == c.rule() {
+				info.Until = d.Until
+			}
+		}
+		infos = append(infos, info)
+	}
+	slices.SortStableFunc(infos, func(a, b ScheduleInfo) int {
+		return cmp.Or(boolCompare(a.Next.IsZero(), b.Next.IsZero()), a.Next.Compare(b.Next))
+	})
+	return infos, nil
+}
+
+// boolCompare puts false first.
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
