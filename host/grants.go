@@ -1,6 +1,8 @@
 package host
 
 import (
+	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -30,6 +32,7 @@ func configOf(w config.Worker, m *abi.Manifest) config.Worker {
 	g := &w.Grants
 	g.Commands, g.Config, g.Queries = add(g.Commands, r.Commands), add(g.Config, r.Config), add(g.Queries, r.Queries)
 	g.Provides, w.On = add(g.Provides, m.Provides), add(w.On, m.On)
+	w.Schedule = append(slices.Clip(w.Schedule), manifestSchedules(w.Schedule, m)...)
 	all := make(map[string]config.Grant, len(r.Data)+len(r.Collections)+len(g.Data))
 	for handle, verbs := range r.Data {
 		all[handle] = config.Grant{Verbs: verbs}
@@ -55,6 +58,30 @@ func configOf(w config.Worker, m *abi.Manifest) config.Worker {
 		w.Isolation = "task"
 	}
 	return w
+}
+
+// manifestSchedules are those of a manifest that the configuration has not. One
+// is named by its kind, and by its expression where two are of one kind.
+func manifestSchedules(own []config.Schedule, m *abi.Manifest) (more []config.Schedule) {
+	has := func(name string) bool {
+		return slices.ContainsFunc(slices.Concat(own, more), func(s config.Schedule) bool { return s.Name == name })
+	}
+	for _, s := range m.Schedule {
+		c := config.Schedule{Name: s.Kind, Cron: s.Cron, TimeZone: cmp.Or(s.TimeZone, "UTC"), Kind: s.Kind, Missed: cmp.Or(s.Missed, config.MissedSkip)}
+		if slices.ContainsFunc(own, func(o config.Schedule) bool { return o.Name == c.Name }) {
+			continue // the operator has another time for it
+		}
+		if has(c.Name) {
+			c.Name += " " + s.Cron
+		}
+		if s.Payload != nil {
+			c.Payload, _ = json.Marshal(s.Payload) // it came from JSON or TOML
+		}
+		if !has(c.Name) {
+			more = append(more, c)
+		}
+	}
+	return more
 }
 
 // lower is the lower of two limits, of which 0 is none.
@@ -96,7 +123,11 @@ func configAsk(w config.Worker) worker.Ask {
 		}
 		r.Collections[handle] = tables
 	}
-	return worker.Ask{Requests: r, Provides: g.Provides, On: w.On}
+	ask := worker.Ask{Requests: r, Provides: g.Provides, On: w.On}
+	for _, s := range w.Schedule {
+		ask.Schedule = append(ask.Schedule, worker.ScheduleText(s.Cron, s.TimeZone, s.Kind))
+	}
+	return ask
 }
 
 // grantsOf is what the configuration grants a worker on the fast path.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/config/cron"
 	"github.com/wasmhost/wasmhost/host/queue"
+	"github.com/wasmhost/wasmhost/host/worker"
 )
 
 const (
@@ -37,11 +39,11 @@ type scheduled struct {
 // rule is what a change of makes a schedule another one.
 func (s *scheduled) rule() string { return s.Cron + " " + s.TimeZone }
 
-// schedulesOf lists all schedules, in an order that stays.
-func schedulesOf(cfg *config.Config) []scheduled {
+// schedulesOf lists all schedules of workers, in an order that stays.
+func schedulesOf(workers map[string][]config.Schedule) []scheduled {
 	var all []scheduled
-	for _, name := range slices.Sorted(maps.Keys(cfg.Workers)) {
-		for _, s := range cfg.Workers[name].Schedule {
+	for _, name := range slices.Sorted(maps.Keys(workers)) {
+		for _, s := range workers[name] {
 			if when, err := cron.Parse(s.Cron, s.TimeZone); err == nil { // it was checked when it was loaded
 				all = append(all, scheduled{name, s, when})
 			}
@@ -54,17 +56,17 @@ func schedulesOf(cfg *config.Config) []scheduled {
 func (h *Host) schedule(ctx context.Context) {
 	tick := time.NewTicker(scheduleTick)
 	defer tick.Stop()
-	var last *config.Config
+	var last map[string][]config.Schedule
 	var seen, next time.Time
 	for {
 		// Without the monotonic clock, which stands still while a machine sleeps.
-		now, cfg := time.Now().Round(0), h.now()
-		if cfg != last || now.Before(seen) || !next.IsZero() && !now.Before(next) {
+		now, plan := time.Now().Round(0), h.schedules()
+		if !reflect.DeepEqual(plan, last) || now.Before(seen) || !next.IsZero() && !now.Before(next) {
 			var err error
-			if next, err = h.state.schedule(ctx, schedulesOf(cfg), now); err != nil && ctx.Err() == nil {
+			if next, err = h.state.schedule(ctx, schedulesOf(plan), now); err != nil && ctx.Err() == nil {
 				h.log.Warn("not all due times became tasks, trying again", "error", err)
 			}
-			last = cfg
+			last = plan
 		}
 		seen = now
 		select {
@@ -73,6 +75,23 @@ func (h *Host) schedule(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// schedules are those of each worker: what the configuration says, and what the
+// version that is served asks for.
+func (h *Host) schedules() map[string][]config.Schedule {
+	plan := map[string][]config.Schedule{}
+	for name, w := range h.now().Workers {
+		if len(w.Schedule) > 0 {
+			plan[name] = w.Schedule
+		}
+	}
+	for name, v := range h.fleet.served() {
+		if all := h.workerConfig(name, v).Schedule; len(all) > 0 {
+			plan[name] = all
+		}
+	}
+	return plan
 }
 
 // schedule makes a task of each schedule's last due time that has not been dealt
@@ -147,14 +166,28 @@ type ScheduleInfo struct {
 	Next     time.Time       `json:"next,omitzero"`             // due after now, in TimeZone; zero: not in the next five years
 }
 
-// Schedules lists the schedules in the configuration, the next due first.
+// Schedules lists the schedules in the configuration and of the workers that are
+// served, the next due first.
 func (s *State) Schedules(ctx context.Context, now time.Time) ([]ScheduleInfo, error) {
 	list, err := s.Queue.Due(ctx)
 	if err != nil {
 		return nil, err
 	}
+	workers, err := s.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan := map[string][]config.Schedule{}
+	for name, w := range s.cfg.Workers {
+		plan[name] = w.Schedule
+	}
+	for _, w := range workers {
+		if w.State == worker.Ready && w.Manifest != nil {
+			plan[w.Name] = configOf(s.cfg.Worker(w.Name), w.Manifest).Schedule
+		}
+	}
 	infos := []ScheduleInfo{}
-	for _, c := range schedulesOf(s.cfg) {
+	for _, c := range schedulesOf(plan) {
 		info := ScheduleInfo{
 			Worker: c.worker, Name: c.Name, Cron: c.Cron, TimeZone: c.TimeZone, Kind: c.Kind, Payload: c.Payload, Missed: c.Missed,
 			Next: c.when.Next(now),

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,9 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/queue"
+	"github.com/wasmhost/wasmhost/host/worker"
 )
 
 // calendar is a host's state with schedules, and a clock of the test's own.
@@ -79,7 +83,7 @@ func (c *calendar) time(text string) time.Time {
 // at looks at the schedules at a time, and returns when to look again.
 func (c *calendar) at(text string) string {
 	c.Helper()
-	next, err := c.state.schedule(c.Context(), schedulesOf(c.cfg), c.time(text))
+	next, err := c.state.schedule(c.Context(), schedulesOf(configured(c.cfg)), c.time(text))
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -230,7 +234,7 @@ func TestDatabaseThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := c.time("2026-01-02 03:00:00")
-	if next, err := c.state.schedule(t.Context(), schedulesOf(c.cfg), now); err == nil || abi.CodeOf(err) == abi.OK || !next.Equal(now) {
+	if next, err := c.state.schedule(t.Context(), schedulesOf(configured(c.cfg)), now); err == nil || abi.CodeOf(err) == abi.OK || !next.Equal(now) {
 		t.Errorf("next %v, %v", next, err)
 	}
 	if _, err := c.state.db.Exec(`DROP TRIGGER full`); err != nil {
@@ -250,5 +254,40 @@ func TestSchedulesAreListed(t *testing.T) {
 	}
 	if got := infos[0].Next.Format(time.RFC3339); got != "2026-01-02T01:30:00+01:00" || !infos[0].Until.Equal(c.time("2026-01-01 12:00:00")) {
 		t.Errorf("%+v", infos[0])
+	}
+}
+
+// configured are the schedules in the configuration.
+func configured(cfg *config.Config) map[string][]config.Schedule {
+	plan := map[string][]config.Schedule{}
+	for name, w := range cfg.Workers {
+		plan[name] = w.Schedule
+	}
+	return plan
+}
+
+// A manifest's schedules come behind the configuration's, which has its own way
+// with a kind.
+func TestSchedulesOfAManifest(t *testing.T) {
+	t.Parallel()
+	own := config.Worker{Schedule: []config.Schedule{{Name: "nightly", Cron: "0 3 * * *", TimeZone: "UTC", Kind: "nightly", Missed: "skip"}}}
+	m := &abi.Manifest{Schedule: []abi.Schedule{
+		{Cron: "0 4 * * *", Kind: "nightly"}, // the operator has another time for it
+		{Cron: "5 * * * *", Kind: "sweep", TimeZone: "Europe/Vienna", Missed: "once", Payload: map[string]any{"n": json.Number("3")}},
+		{Cron: "35 * * * *", Kind: "sweep"},
+	}}
+	want := append(slices.Clone(own.Schedule),
+		config.Schedule{Name: "sweep", Cron: "5 * * * *", TimeZone: "Europe/Vienna", Kind: "sweep", Missed: "once", Payload: json.RawMessage(`{"n":3}`)},
+		config.Schedule{Name: "sweep 35 * * * *", Cron: "35 * * * *", TimeZone: "UTC", Kind: "sweep", Missed: "skip"},
+	)
+	if diff := cmp.Diff(want, configOf(own, m).Schedule); diff != "" {
+		t.Error(diff)
+	}
+	missing := worker.AskOf(m).Missing(configAsk(own))
+	if got := worker.Words(missing); got != "run by the clock: nightly at 0 4 * * * UTC; run by the clock: sweep at 5 * * * * Europe/Vienna; run by the clock: sweep at 35 * * * * UTC" {
+		t.Errorf("asked for: %s", got)
+	}
+	if missing := worker.AskOf(m).Missing(worker.AskOf(m)); len(missing) != 0 {
+		t.Errorf("given all of it, it misses %v", missing)
 	}
 }

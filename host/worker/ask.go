@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -15,6 +16,12 @@ type Ask struct {
 	Requests abi.Requests `json:"requests"`
 	Provides []string     `json:"provides,omitempty"`
 	On       []string     `json:"on,omitempty"`
+	Schedule []string     `json:"schedule,omitempty"` // see ScheduleText
+}
+
+// ScheduleText is a schedule as one asks for it: by what it runs and when.
+func ScheduleText(cron, zone, kind string) string {
+	return kind + " at " + cron + " " + cmp.Or(zone, "UTC")
 }
 
 // AskOf is what a manifest asks for; nothing if there is none.
@@ -22,12 +29,16 @@ func AskOf(m *abi.Manifest) Ask {
 	if m == nil {
 		return Ask{}
 	}
-	return Ask{m.Requests, m.Provides, m.On}
+	ask := Ask{Requests: m.Requests, Provides: m.Provides, On: m.On}
+	for _, s := range m.Schedule {
+		ask.Schedule = append(ask.Schedule, ScheduleText(s.Cron, s.TimeZone, s.Kind))
+	}
+	return ask
 }
 
 // Item is one thing that is asked for.
 type Item struct {
-	kind                             string // data, command, config, query, provides or on
+	kind                             string // data, command, config, query, provides, on or schedule
 	handle, collection, verb, column string // of data; "*" for all
 	name                             string // of the others
 }
@@ -59,7 +70,7 @@ func (a Ask) Items() []Item {
 	for _, l := range []struct {
 		kind string
 		list []string
-	}{{"query", r.Queries}, {"command", r.Commands}, {"config", r.Config}, {"provides", a.Provides}, {"on", a.On}} {
+	}{{"query", r.Queries}, {"command", r.Commands}, {"config", r.Config}, {"provides", a.Provides}, {"on", a.On}, {"schedule", a.Schedule}} {
 		for _, name := range l.list {
 			items = append(items, Item{kind: l.kind, name: name})
 		}
@@ -82,7 +93,7 @@ func (i Item) covers(o Item) bool {
 		return false
 	case i.kind == "data":
 		return i.handle == o.handle && i.verb == o.verb && all(i.collection, o.collection) && all(i.column, o.column)
-	case i.kind == "query" || i.kind == "provides" || strings.ContainsAny(o.name, `*?[\`):
+	case i.kind == "query" || i.kind == "provides" || i.kind == "schedule" || strings.ContainsAny(o.name, `*?[\`):
 		return false
 	}
 	ok, err := path.Match(i.name, o.name)
@@ -120,6 +131,8 @@ func (i Item) String() string {
 		return "run your query " + i.name
 	case "provides":
 		return "answer the command " + i.name + " for others"
+	case "schedule":
+		return "run by the clock: " + i.name
 	}
 	return "get a task for each event " + i.name
 }

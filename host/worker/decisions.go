@@ -41,6 +41,7 @@ type Allowed struct {
 	At       time.Time   `toml:"at"`
 	Provides []string    `toml:"provides,omitempty"`
 	On       []string    `toml:"on,omitempty"`
+	Schedule []string    `toml:"schedule,omitempty"`
 	Data     data        `toml:"data,omitempty"`
 	Tables   collections `toml:"collections,omitempty"`
 	Commands []string    `toml:"commands,omitempty"`
@@ -71,7 +72,7 @@ func (a Allowed) Ask() Ask {
 			r.Collections[handle][name] = abi.Rights(t)
 		}
 	}
-	return Ask{r, a.Provides, a.On}
+	return Ask{r, a.Provides, a.On, a.Schedule}
 }
 
 // Asks is all that was allowed.
@@ -97,7 +98,7 @@ func (d Decision) When(digest string) (at time.Time) {
 func (d *Decision) Allow(f *File, at time.Time) {
 	ask := AskOf(f.Manifest)
 	a := Allowed{
-		Digest: f.Digest, At: at.UTC(), Provides: ask.Provides, On: ask.On,
+		Digest: f.Digest, At: at.UTC(), Provides: ask.Provides, On: ask.On, Schedule: ask.Schedule,
 		Data: ask.Requests.Data, Commands: ask.Requests.Commands, Config: ask.Requests.Config, Queries: ask.Requests.Queries,
 	}
 	if f.Manifest != nil {
