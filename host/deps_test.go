@@ -44,7 +44,7 @@ var uses = map[string][]string{
 	"host/metrics":                   {"abi"},
 	"host/queue":                     {"abi", "abi/wire"},
 	"host/web":                       {"abi"},
-	"host/worker":                    {"abi", "abi/wire"},
+	"host/worker":                    {"abi", "abi/wire", "config/cron"},
 
 	"sdk":              {"abi", "abi/wire"},
 	"sdk/embed":        {},

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/config/cron"
 )
 
 // Bounds of a manifest. A person reads it, and the host keeps it.
@@ -140,58 +141,19 @@ func checkData(r *abi.Requests) error {
 
 // checkSchedule returns the key that is wrong.
 func checkSchedule(s abi.Schedule) (key string, err error) {
-	if err := checkCron(s.Cron); err != nil {
+	if _, err := cron.Parse(s.Cron, ""); err != nil {
 		return "cron", err
 	}
 	if s.Kind == "" || len(s.Kind) > maxText {
 		return "kind", fmt.Errorf("1 to %d bytes", maxText)
 	}
-	// Local would be another zone on each machine.
-	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
-		return "time_zone", fmt.Errorf("%q is no time zone, such as Europe/Vienna", s.TimeZone)
+	if _, err := cron.Parse(s.Cron, s.TimeZone); err != nil {
+		return "time_zone", err
 	}
 	if s.Missed != "" && s.Missed != "skip" && s.Missed != "once" {
 		return "missed", fmt.Errorf("%q: skip or once", s.Missed)
 	}
 	return "", nil
-}
-
-// checkCron holds the five fields minute, hour, day, month and weekday against
-// their ranges: *, numbers, ranges, lists and steps.
-func checkCron(text string) error {
-	fields := strings.Fields(text)
-	ranges := []struct {
-		name      string
-		low, high int
-	}{{"minute", 0, 59}, {"hour", 0, 23}, {"day", 1, 31}, {"month", 1, 12}, {"weekday", 0, 7}}
-	if len(text) > maxText || len(fields) != len(ranges) {
-		return fmt.Errorf("%.64q: five fields: minute hour day month weekday", text)
-	}
-	for i, r := range ranges {
-		for part := range strings.SplitSeq(fields[i], ",") {
-			span, step, stepped := strings.Cut(part, "/")
-			low, high, isRange := strings.Cut(span, "-")
-			ok := !stepped || number(step, 1, r.high)
-			switch {
-			case span == "*":
-			case isRange:
-				a, _ := strconv.Atoi(low)
-				b, _ := strconv.Atoi(high)
-				ok = ok && number(low, r.low, r.high) && number(high, r.low, r.high) && a <= b
-			default:
-				ok = ok && !stepped && number(span, r.low, r.high)
-			}
-			if !ok {
-				return fmt.Errorf("%q: the %s %q: *, numbers from %d to %d, ranges, lists and steps", text, r.name, fields[i], r.low, r.high)
-			}
-		}
-	}
-	return nil
-}
-
-func number(s string, low, high int) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && len(s) <= 2 && low <= n && n <= high
 }
 
 // printable keeps what a manifest says from moving the cursor of a terminal.
