@@ -57,6 +57,7 @@ func configOf(w config.Worker, m *abi.Manifest) config.Worker {
 	if m.Isolation == "task" {
 		w.Isolation = "task"
 	}
+	w.Atomic = w.Atomic || m.Atomic
 	return w
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -280,10 +279,10 @@ func TestKilledWriters(t *testing.T) {
 	}
 	w.drop("w", tiny{manifest: named("2", ""), result: "two"}.module())
 	w.is(h, "w", worker.Ready, "2", "")
-	left, err := filepath.Glob(w.path("state/versions/w/.*.tmp"))
-	w.must(err)
-	if len(left) != 0 {
-		t.Errorf("what a killed host left is still there: %v", left)
+	for _, half := range []string{".record.json.1.tmp", "." + strings.Repeat("a", 64) + ".wasm.1.tmp"} {
+		if _, err := os.Stat(w.path("state/versions/w/" + half)); err == nil {
+			t.Errorf("what a killed host left is still there: %s", half)
+		}
 	}
 	if _, err := h.State().Rollback("w", "1"); err != nil {
 		t.Error(err)

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -142,15 +141,14 @@ func checkData(r *abi.Requests) error {
 
 // checkSchedule returns the key that is wrong.
 func checkSchedule(s abi.Schedule) (key string, err error) {
+	if _, err := cron.Parse(s.Cron, ""); err != nil {
+		return "cron", err
+	}
 	if s.Kind == "" || len(s.Kind) > maxText {
 		return "kind", fmt.Errorf("1 to %d bytes", maxText)
 	}
-	// Local would be another zone on each machine.
-	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
-		return "time_zone", fmt.Errorf("%q is no time zone, such as Europe/Vienna", s.TimeZone)
-	}
-	if _, err := cron.Parse(s.Cron, cmp.Or(s.TimeZone, "UTC")); err != nil {
-		return "cron", err
+	if _, err := cron.Parse(s.Cron, s.TimeZone); err != nil {
+		return "time_zone", err
 	}
 	if s.Missed != "" && s.Missed != "skip" && s.Missed != "once" {
 		return "missed", fmt.Errorf("%q: skip or once", s.Missed)
