@@ -8,6 +8,7 @@ type Limits struct {
 	MemoryBytes   uint64 // the guest's linear memory; default 64 MiB, at most 4 GiB
 	Fuel          int64  // per task, as package rewrite counts it; 0 for no limit
 	TableElements int    // of one table, 8 bytes each, of which there may be 4; default 128 Ki
+	TableGrowth   int    // elements that are added to one table; default 16 Ki
 	RequestBytes  int    // one query, mutation head or command as sent; default 16 MiB
 	ResponseBytes int    // one answer that the host holds until it is read; default 64 MiB
 	ResultBytes   int    // what task_return takes; default 1 MiB
@@ -41,6 +42,7 @@ func (l Limits) withDefaults() Limits {
 	l.MemoryBytes = min(l.MemoryBytes, 4<<30)
 	l.MemoryBytes -= l.MemoryBytes % pageSize
 	set(&l.TableElements, 128<<10)
+	set(&l.TableGrowth, 16<<10)
 	set(&l.RequestBytes, 16<<20)
 	set(&l.ResponseBytes, 64<<20)
 	set(&l.ResultBytes, 1<<20)

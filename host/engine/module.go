@@ -22,6 +22,8 @@ type Module struct {
 	keep     bool          // sandboxes are used for more than one task
 	slots    chan struct{} // one token for each sandbox that may be in use
 	deaths   deaths
+	pace     pace
+	tables   int64 // bytes that a sandbox's tables take at most
 
 	initial  *rewrite.Initial // what starts a sandbox; nil when the module does all by itself
 	snapshot *snapshot        // nil when each sandbox starts anew
@@ -111,6 +113,7 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		MemoryPages:   int(limits.MemoryBytes / pageSize),
 		Tables:        maxTables,
 		TableElements: limits.TableElements,
+		TableGrowth:   limits.TableGrowth,
 	}})
 	if err != nil {
 		return nil, abi.Errorf(abi.InvalidModule, "module %s: not valid Wasm: %s", name, readable(abi.MessageOf(err), maxText))
@@ -133,6 +136,7 @@ func (e *Engine) load(ctx context.Context, name string, wasm []byte, cfg ModuleC
 		keep:     keep,
 		initial:  report.Initial,
 		why:      string(report.Obstacle),
+		tables:   int64(report.Elements) * tableElementBytes,
 		slots:    make(chan struct{}, max(cfg.Sandboxes, 1)),
 	}
 	if keep {
@@ -160,7 +164,7 @@ func (m *Module) With(ctx context.Context, f func(*Sandbox) error) error {
 		return abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for a sandbox of %s: %w", m.name, ctx.Err())
 	}
 	defer func() { <-m.slots }()
-	if err := m.wait(ctx); err != nil {
+	if err := m.wait(ctx, m.deaths.pause(time.Now())); err != nil {
 		return err
 	}
 	s, err := m.take(ctx)
@@ -184,6 +188,9 @@ func (m *Module) take(ctx context.Context) (*Sandbox, error) {
 		return s, nil
 	}
 	m.mu.Unlock()
+	if err := m.wait(ctx, m.pace.take(time.Now(), m.tables)); err != nil {
+		return nil, err
+	}
 	return m.newSandbox(ctx)
 }
 
@@ -193,7 +200,8 @@ func (m *Module) giveBack(ctx context.Context, s *Sandbox) {
 		s.broken = true
 	}
 	if s.used {
-		m.deaths.note(s.broken)
+		// As many of them as may run at once share what the module gets.
+		m.deaths.note(time.Now(), s.broken, s.took*time.Duration(cap(m.slots)))
 	}
 	whole := !s.broken && (m.keep || !s.used || m.snapshot != nil && s.restore() == nil)
 	m.mu.Lock()

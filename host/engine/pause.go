@@ -2,49 +2,61 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
 )
 
 // A guest that dies at once, again and again, costs the host a new sandbox each
-// time, thousands a second, and the collector the old ones: others pay for it. So
-// a module whose sandboxes died several times in a row waits before it gets the
-// next one, ever longer. One good end and it is as before.
+// time, thousands a second, and the collector the old ones; one that dies of its
+// stack costs it tens of megabytes of that. Others pay for it. So a module whose
+// sandboxes died several times in a row waits before it gets the next one, ever
+// longer, and at least a hundred times as long as the last one took: it gets no
+// more than a hundredth of a processor. One good end and it is as before.
 const (
-	deathsFree = 4
-	firstPause = time.Millisecond
-	mostPause  = 100 * time.Millisecond
+	deathsFree  = 4
+	firstPause  = time.Millisecond
+	mostPause   = 100 * time.Millisecond // by the number of deaths
+	restForWork = 100                    // by what the last one took
+	mostRest    = 10 * time.Second
 )
 
-// deaths counts sandboxes of a module that ended in any way but a return, since
-// one returned.
-type deaths struct{ inRow atomic.Int64 }
-
-func (d *deaths) note(died bool) {
-	if died {
-		d.inRow.Add(1)
-	} else {
-		d.inRow.Store(0)
-	}
+// deaths is about the sandboxes of a module that ended in any way but a return,
+// since one returned.
+type deaths struct {
+	mu    sync.Mutex
+	inRow int
+	until time.Time // the next sandbox is not before
 }
 
-// pause is how long the module waits now.
-func (d *deaths) pause() time.Duration {
-	n := d.inRow.Load() - deathsFree
+// note is told of each end, and which time of a processor came to it.
+func (d *deaths) note(now time.Time, died bool, took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !died {
+		d.inRow, d.until = 0, time.Time{}
+		return
+	}
+	d.inRow++
+	n := d.inRow - deathsFree
 	if n <= 0 {
-		return 0
+		return
 	}
-	if n > 8 {
-		return mostPause
-	}
-	return min(firstPause<<(n-1), mostPause)
+	byNumber := min(firstPause<<min(n-1, 10), mostPause)
+	byWork := min(took, mostRest/restForWork) * restForWork
+	d.until = now.Add(max(byNumber, byWork))
+}
+
+// pause is how long the module waits from now on.
+func (d *deaths) pause(now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(d.until.Sub(now), 0)
 }
 
 // wait lets the pause go by, or ctx end.
-func (m *Module) wait(ctx context.Context) error {
-	pause := m.deaths.pause()
+func (m *Module) wait(ctx context.Context, pause time.Duration) error {
 	if pause == 0 {
 		return nil
 	}
@@ -54,6 +66,6 @@ func (m *Module) wait(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for a sandbox of %s, whose last ones died: %w", m.name, ctx.Err())
+		return abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for a sandbox of %s, which gets them more slowly for what its last ones cost: %w", m.name, ctx.Err())
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,9 @@ type Sandbox struct {
 	globals  []api.MutableGlobal // those that a snapshot brings back
 	stdout   output
 	stderr   output
-	broken   bool // not to be used again
-	used     bool // ran a task
+	broken   bool          // not to be used again
+	used     bool          // ran a task
+	took     time.Duration // of a processor, by the last task that was not cancelled
 	guest    guestContext
 	task     taskState
 	buf      []byte // the encoded task, kept for the next one
@@ -217,6 +219,10 @@ func (s *Sandbox) Run(ctx context.Context, task *abi.Task, env Env) (result []by
 	usage.Wall, usage.CPU = time.Since(start), threadCPU()-cpu
 	usage.PeakMemory = s.memory.peak()
 	usage.Fuel = s.task.fuel.used(s.counter)
+	s.took = 0
+	if !errors.Is(ctx.Err(), context.Canceled) { // or it is not the guest's doing
+		s.took = cmp.Or(usage.CPU, usage.Wall-usage.Host)
+	}
 	if err != nil {
 		s.broken = true
 		result, err = nil, s.stopped(ctx, err)

@@ -71,6 +71,9 @@ type module struct {
 
 	obstacle     Obstacle // to snapshots
 	usesSegments bool     // code names a data segment
+	growsTables  bool
+	elements     uint64 // of all tables at the start
+	growth       uint64 // by how many elements all tables may grow
 }
 
 // funcType is what rewriting code needs of a type: how many values go in and

@@ -247,7 +247,14 @@ func (m *module) boundTables(r *reader, shift uint32) error {
 		if init && !bytes.Equal(r.bytes(2), []byte{0x40, 0}) {
 			return invalid("a table with an unknown prefix")
 		}
-		r.bound(m.tableType(r), uint32(m.limits.TableElements))
+		b := m.tableType(r)
+		most := uint32(min(int64(m.limits.TableElements), int64(b.min)+int64(m.limits.TableGrowth)))
+		if b.hasMax {
+			most = min(most, b.max)
+		}
+		m.elements += uint64(b.min)
+		m.growth += uint64(max(most, b.min) - b.min)
+		r.bound(b, most)
 		if init {
 			m.constExpr(r, shift)
 		}

@@ -19,6 +19,7 @@ type Limits struct {
 	Globals       int // imported ones included; default 100 000
 	Tables        int // imported ones included; default 100
 	TableElements int // of one table, at the start and after any growth; default 1 000 000
+	TableGrowth   int // by how many elements one table may grow; default 1 000 000
 	MemoryPages   int // of 64 KiB, at the start and after any growth; default 65 536
 	Segments      int // data segments, and element segments; default 100 000
 }
@@ -52,6 +53,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Globals, 100_000, most)
 	set(&l.Tables, 100, most)
 	set(&l.TableElements, 1_000_000, most)
+	set(&l.TableGrowth, 1_000_000, most)
 	set(&l.MemoryPages, 65_536, 65_536)
 	set(&l.Segments, 100_000, most)
 	return l

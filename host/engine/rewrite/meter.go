@@ -51,6 +51,7 @@ type Report struct {
 	Checks    int      // places that may call the tick
 	Bytes     int      // of the result
 	Dropped   []string // custom sections that the rewriting would have made lie
+	Elements  uint64   // of all tables together; twice what code can add, which leaves as much behind
 
 	Initial  *Initial // of a module that was prepared for snapshots, else nil
 	Obstacle Obstacle // why it was not, although it was asked for
@@ -95,6 +96,10 @@ func (m *module) rewrite(a added, snapshot bool) (Report, error) {
 	}
 	if err := m.rewriteCode(a, &report); err != nil {
 		return report, in(secCode, err)
+	}
+	report.Elements = m.elements
+	if m.growsTables {
+		report.Elements += 2 * m.growth // growing copies
 	}
 	m.remove(func(s section) bool {
 		if s.id != secCustom || a.importName == "" || !pointsIntoCode(s.name) {

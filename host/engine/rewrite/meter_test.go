@@ -191,18 +191,24 @@ func TestRefused(t *testing.T) {
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	limits := Limits{TableElements: 110, MemoryPages: 4} // of 100 and 1
+	slow := Limits{TableElements: 110, TableGrowth: 3}   // the smaller of the two counts
+	grow := op(opRefNull, typeFuncref, opLocalGet, 0, opMisc, miscTableGrow, 0)
 	for _, test := range []struct {
-		name string
-		code []byte
-		arg  uint64
-		want int32
+		name     string
+		limits   Limits
+		code     []byte
+		arg      uint64
+		want     int32
+		elements uint64
 	}{
-		{"memory within", op(opLocalGet, 0, opMemoryGrow, 0), 3, 1},
-		{"memory beyond", op(opLocalGet, 0, opMemoryGrow, 0), 4, -1},
-		{"table within", op(opRefNull, typeFuncref, opLocalGet, 0, opMisc, miscTableGrow, 0), 10, 100},
-		{"table beyond", op(opRefNull, typeFuncref, opLocalGet, 0, opMisc, miscTableGrow, 0), 11, -1},
+		{"memory within", limits, op(opLocalGet, 0, opMemoryGrow, 0), 3, 1, 100},
+		{"memory beyond", limits, op(opLocalGet, 0, opMemoryGrow, 0), 4, -1, 100},
+		{"table within", limits, grow, 10, 100, 120},
+		{"table beyond", limits, grow, 11, -1, 120},
+		{"growth within", slow, grow, 3, 100, 106},
+		{"growth beyond", slow, grow, 4, -1, 106},
 	} {
-		out, _, err := Instrument(one(nil, test.code), Config{Limits: limits})
+		out, report, err := Instrument(one(nil, test.code), Config{Limits: test.limits})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,6 +220,9 @@ func TestBounded(t *testing.T) {
 		got, err := m.ExportedFunction("f").Call(context.Background(), test.arg)
 		if err != nil || int32(got[0]) != test.want {
 			t.Errorf("%s: got %v, %v; want %d", test.name, got, err, test.want)
+		}
+		if report.Elements != test.elements {
+			t.Errorf("%s: the tables can cost %d elements, want %d", test.name, report.Elements, test.elements)
 		}
 	}
 }

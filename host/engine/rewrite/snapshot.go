@@ -302,6 +302,7 @@ func (m *module) watch(op byte, sub uint32) {
 	case sub == miscDataDrop, sub == miscElemDrop:
 		m.obstruct(ObstacleDrop)
 	case sub == miscTableInit, sub == miscTableCopy, sub == miscTableGrow, sub == miscTableFill:
+		m.growsTables = m.growsTables || sub == miscTableGrow
 		m.obstruct(ObstacleTable)
 	}
 }
