@@ -50,8 +50,9 @@ func cGuest(t testing.TB) []byte {
 	return b
 }
 
-// running starts a guest in a runtime that has WASI and the tick.
-func running(t testing.TB, cfg wazero.RuntimeConfig, wasm []byte) (wazero.Runtime, api.Module) {
+// running starts a guest in a runtime that has WASI and the tick. initial is of
+// one that was prepared for snapshots.
+func running(t testing.TB, cfg wazero.RuntimeConfig, wasm []byte, initial *Initial) (wazero.Runtime, api.Module) {
 	t.Helper()
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, cfg)
@@ -66,9 +67,27 @@ func running(t testing.TB, cfg wazero.RuntimeConfig, wasm []byte) (wazero.Runtim
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithStartFunctions("_initialize").WithName(""))
+	m, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithStartFunctions().WithName(""))
 	if err != nil {
 		t.Fatal(err)
+	}
+	starts := []string{"_initialize"}
+	if initial != nil {
+		for _, d := range initial.Data {
+			if !m.Memory().Write(d.Offset, d.Bytes) {
+				t.Fatalf("no room for %d bytes at %d", len(d.Bytes), d.Offset)
+			}
+		}
+		if initial.Start {
+			starts = []string{StartName, "_initialize"}
+		}
+	}
+	for _, name := range starts {
+		if f := m.ExportedFunction(name); f != nil {
+			if _, err := f.Call(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	return r, m
 }
@@ -127,13 +146,14 @@ func turns(b *testing.B, wasm []byte, work string) [3]time.Duration {
 	var best [3]time.Duration
 	for i, form := range forms {
 		wasm := wasm
-		if form == "metered" {
+		var report Report
+		if form == "metered" { // as a host does it
 			var err error
-			if wasm, _, err = Instrument(wasm, Config{}); err != nil {
+			if wasm, report, err = Instrument(wasm, Config{Snapshot: true}); err != nil {
 				b.Fatal(err)
 			}
 		}
-		_, m := running(b, wazero.NewRuntimeConfigCompiler().WithCloseOnContextDone(form == "close"), wasm)
+		_, m := running(b, wazero.NewRuntimeConfigCompiler().WithCloseOnContextDone(form == "close"), wasm, report.Initial)
 		calls = append(calls, m.ExportedFunction(work))
 		best[i] = time.Hour
 	}

@@ -69,9 +69,12 @@ type module struct {
 	total    [kinds]uint32 // how many there are, imported ones included
 	funcs    []uint32      // the type of each function that is not imported
 
+	importedFuncs []uint32 // the type of each that is
+
 	obstacle     Obstacle // to snapshots
 	usesSegments bool     // code names a data segment
 	growsTables  bool
+	readsTables  bool
 	elements     uint64 // of all tables at the start
 	growth       uint64 // by how many elements all tables may grow
 }
@@ -271,8 +274,11 @@ func (m *module) readImports(r *reader) error {
 		return exceeded("imports", uint64(n), m.limits.Imports)
 	}
 	for ; n > 0 && r.err == nil; n-- {
-		_, _, kind := m.readImport(r)
+		_, _, kind, typ := m.readImport(r)
 		if r.err == nil {
+			if kind == kindFunc {
+				m.importedFuncs = append(m.importedFuncs, typ)
+			}
 			m.imported[kind]++
 			m.total[kind]++
 		}
@@ -280,12 +286,12 @@ func (m *module) readImports(r *reader) error {
 	return m.done(r)
 }
 
-// readImport passes over an import.
-func (m *module) readImport(r *reader) (mod, name []byte, kind byte) {
+// readImport passes over an import. The type is a function's.
+func (m *module) readImport(r *reader) (mod, name []byte, kind byte, typ uint32) {
 	mod, name, kind = r.name(), r.name(), r.byte()
 	switch kind {
 	case kindFunc:
-		m.typeIndex(r)
+		typ = m.typeIndex(r)
 	case kindTable:
 		m.tableType(r)
 	case kindMemory:
@@ -299,7 +305,7 @@ func (m *module) readImport(r *reader) (mod, name []byte, kind byte) {
 	default:
 		r.fail(invalid("import %q.%q is of the unknown kind %d", mod, name, kind))
 	}
-	return mod, name, kind
+	return mod, name, kind, typ
 }
 
 func (m *module) readFunctions(r *reader) error {

@@ -15,6 +15,9 @@
 //   - charges: the counter goes down by what the code ahead costs.
 //   - checks: if the counter is below zero, the tick is called.
 //
+// With snapshots a large table of functions is also filled in another way, which
+// adds functions, a global and a start function; see table.go.
+//
 // The host fills the counter by adding a slice to it, in the tick or between
 // calls; or it ends the guest, by a panic in the tick. It must leave a counter
 // that is not negative, or end the guest. The fuel used up so far is the sum of

@@ -30,8 +30,9 @@ func (m *module) encode() []byte {
 // added is what a rewriting appends to a module. Functions that are not
 // imported move up by one index for each import of a function.
 type added struct {
-	importModule, importName string // a function without parameters and results; no name for none
-	counter                  string // the export name of a mutable i32 global that begins as zero; "" for none
+	importModule, importName string     // a function without parameters and results; no name for none
+	counter                  string     // the export name of a mutable i32 global that begins as zero; "" for none
+	table                    *lazyTable // fills the table 0; nil leaves that to the runtime. Only with both of the others
 }
 
 func (a added) shift() uint32 {
@@ -39,6 +40,17 @@ func (a added) shift() uint32 {
 		return 1
 	}
 	return 0
+}
+
+// globals is how many are added.
+func (a added) globals() (n uint32) {
+	if a.counter != "" {
+		n++
+	}
+	if a.table != nil {
+		n++
+	}
+	return n
 }
 
 // functionIndex reads the index of a function and writes the one it has in the
@@ -113,15 +125,34 @@ func (m *module) extend(a added) error {
 	}{
 		{secType, a.importName != "", func(r *reader) error {
 			n := r.u32()
-			r.put(0, n+a.shift())
+			add := a.shift()
+			if a.table != nil {
+				add += lazyTypes
+			}
+			r.put(0, n+add)
 			if a.importName != "" {
 				r.copy(len(r.b))
 				r.out = append(r.out, 0x60, 0, 0)
+			}
+			if a.table != nil {
+				r.out = a.table.appendTypes(r.out)
 			}
 			r.pos = len(r.b)
 			return nil
 		}},
 		{secImport, a.importName != "", func(r *reader) error { return m.extendImports(r, a) }},
+		{secFunction, a.table != nil, func(r *reader) error {
+			if a.table == nil {
+				r.pos = len(r.b)
+				return nil // it was read already
+			}
+			n := r.u32()
+			r.put(0, n+a.table.functions())
+			r.copy(len(r.b))
+			r.out = a.table.appendFunctions(r.out, a.table.refs(m, a))
+			r.pos = len(r.b)
+			return nil
+		}},
 		{secTable, false, func(r *reader) error { return m.boundTables(r, a.shift()) }},
 		{secMemory, false, m.boundMemories},
 		{secTag, false, func(r *reader) error {
@@ -134,22 +165,22 @@ func (m *module) extend(a added) error {
 		{secGlobal, a.counter != "", func(r *reader) error {
 			n := r.count(4)
 			if a.counter != "" {
-				r.put(0, uint32(n)+1)
+				r.put(0, uint32(n)+a.globals())
 			}
 			for ; n > 0 && r.err == nil; n-- {
 				m.valueType(r)
 				r.byte()
 				m.constExpr(r, a.shift())
 			}
-			if a.counter != "" {
-				r.copy(r.pos)
+			r.copy(r.pos)
+			for range a.globals() {
 				r.out = append(r.out, typeI32, 1, opI32Const, 0, opEnd)
 			}
 			return nil
 		}},
 		{secExport, a.counter != "", func(r *reader) error { return m.extendExports(r, a, counterIndex) }},
 		{secStart, false, func(r *reader) error { m.functionIndex(r, a.shift()); return nil }},
-		{secElement, false, func(r *reader) error { return m.walkElements(r, a.shift()) }},
+		{secElement, false, func(r *reader) error { return m.walkElements(r, a) }},
 		{secDataCount, false, func(r *reader) error { r.u32(); return nil }},
 		{secData, false, func(r *reader) error { return m.walkData(r, a.shift()) }},
 	} {
@@ -177,7 +208,7 @@ func (m *module) extendImports(r *reader, a added) error {
 	n := r.count(4)
 	r.put(0, uint32(n)+a.shift())
 	for ; n > 0 && r.err == nil; n-- {
-		mod, name, _ := m.readImport(r)
+		mod, name, _, _ := m.readImport(r)
 		if a.importName != "" && string(mod) == a.importModule && string(name) == a.importName {
 			return invalid("%s.%s is the host's own and cannot be imported", mod, name)
 		}
@@ -262,39 +293,58 @@ func (m *module) boundTables(r *reader, shift uint32) error {
 	return nil
 }
 
-func (m *module) walkElements(r *reader, shift uint32) error {
-	n := r.count(2)
+func (m *module) walkElements(r *reader, a added) error {
+	n, shift := r.count(2), a.shift()
 	if n > m.limits.Segments {
 		return exceeded("element segments", uint64(n), m.limits.Segments)
 	}
+	if a.table != nil {
+		r.put(0, uint32(n)-a.table.segments+1)
+	}
 	for ; n > 0 && r.err == nil; n-- {
-		flags := r.u32()
-		if flags > 7 {
-			return invalid("an element segment with the unknown flags %#x", flags)
+		r.copy(r.pos)
+		before := len(r.out)
+		first, err := m.walkSegment(r, shift)
+		if err != nil {
+			return err
 		}
-		passive, indexed, exprs := flags&1 != 0, flags&2 != 0, flags&4 != 0
-		if !passive {
-			if indexed {
-				m.index(r, kindTable)
-			}
-			m.constExpr(r, shift)
-		}
-		if passive || indexed {
-			if exprs {
-				m.valueType(r)
-			} else if r.byte() != 0 {
-				return invalid("an element segment of an unknown kind")
-			}
-		}
-		for n := r.count(1); n > 0 && r.err == nil; n-- {
-			if exprs {
-				m.constExpr(r, shift)
-			} else {
-				m.functionIndex(r, shift)
-			}
+		if first && a.table != nil {
+			r.out, r.copied = r.out[:before], r.pos
 		}
 	}
+	if a.table != nil {
+		r.copy(r.pos)
+		r.out = a.table.appendSegment(r.out, m, a.table.refs(m, a), shift)
+	}
 	return nil
+}
+
+// walkSegment says whether the segment is the table 0's from the start.
+func (m *module) walkSegment(r *reader, shift uint32) (first bool, err error) {
+	flags := r.u32()
+	if flags > 7 {
+		return false, invalid("an element segment with the unknown flags %#x", flags)
+	}
+	passive, indexed, exprs := flags&1 != 0, flags&2 != 0, flags&4 != 0
+	if !passive {
+		first = !indexed || m.index(r, kindTable) == 0
+		m.constExpr(r, shift)
+	}
+	if passive || indexed {
+		if exprs {
+			m.valueType(r)
+		} else if r.byte() != 0 {
+			return false, invalid("an element segment of an unknown kind")
+		}
+	}
+	for n := r.count(1); n > 0 && r.err == nil; n-- {
+		if exprs {
+			m.constExpr(r, shift)
+		} else {
+			m.functionIndex(r, shift)
+		}
+	}
+	return first, nil
 }
 
 func (m *module) walkData(r *reader, shift uint32) error {

@@ -22,7 +22,7 @@ func byInstruction(t *testing.T, wasm []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.extend(added{TickModule, TickName, Counter}); err != nil {
+	if err := m.extend(added{importModule: TickModule, importName: TickName, counter: Counter}); err != nil {
 		t.Fatal(err)
 	}
 	w := writer{planner: planner{m: m, shift: 1, meter: true}, tick: m.imported[kindFunc], counter: m.total[kindGlobal], report: &Report{}}

@@ -42,6 +42,7 @@ const (
 	opLocalTee           = 0x22
 	opGlobalGet          = 0x23
 	opGlobalSet          = 0x24
+	opTableGet           = 0x25
 	opTableSet           = 0x26
 	opMemoryGrow         = 0x40
 	opI32Const           = 0x41
@@ -51,6 +52,7 @@ const (
 	opI32GeS             = 0x4e
 	opI32Sub             = 0x6b
 	opI32Add             = 0x6a
+	opI32And             = 0x71
 	opI32Shl             = 0x74
 	opI32ShrU            = 0x76
 	opI32GtU             = 0x4b

@@ -1,6 +1,8 @@
 package rewrite
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -42,6 +44,10 @@ type Config struct {
 	// Snapshot prepares the module for being restored from a snapshot, if
 	// nothing in it stands against that; see [Initial].
 	Snapshot bool
+
+	// FewElements is how many functions a table must hold for it to be filled
+	// while they are called; see table.go. Only with Snapshot. Default 64.
+	FewElements int
 }
 
 // Report says what Instrument did.
@@ -63,22 +69,31 @@ type Report struct {
 // limits, else with abi.InvalidModule. The time it takes and the memory it
 // needs are linear in the size of wasm.
 func Instrument(wasm []byte, cfg Config) ([]byte, Report, error) {
-	meter := cfg.Meter.withDefaults()
-	m, err := decode(wasm, cfg.Limits)
-	if err != nil {
-		return nil, Report{}, refusal(err)
+	m, report, err := instrument(wasm, cfg, cfg.Snapshot)
+	if errors.Is(err, errTable) {
+		m, report, err = instrument(wasm, cfg, false)
 	}
-	report, err := m.rewrite(added{
-		importModule: meter.ImportModule,
-		importName:   meter.ImportName,
-		counter:      meter.Counter,
-	}, cfg.Snapshot)
 	if err != nil {
 		return nil, Report{}, refusal(err)
 	}
 	b := m.encode()
 	report.Bytes = len(b)
 	return b, report, nil
+}
+
+// instrument fails with errTable if it was to fill the table and cannot.
+func instrument(wasm []byte, cfg Config, table bool) (*module, Report, error) {
+	meter := cfg.Meter.withDefaults()
+	m, err := decode(wasm, cfg.Limits)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	a := added{importModule: meter.ImportModule, importName: meter.ImportName, counter: meter.Counter}
+	if table {
+		a.table = m.lazyTable(cmp.Or(cfg.FewElements, fewElements))
+	}
+	report, err := m.rewrite(a, cfg.Snapshot)
+	return m, report, err
 }
 
 // rewrite puts what is added into all sections.
@@ -94,7 +109,9 @@ func (m *module) rewrite(a added, snapshot bool) (Report, error) {
 	if err := m.extend(a); err != nil {
 		return report, err
 	}
-	if err := m.rewriteCode(a, &report); err != nil {
+	if err := m.rewriteCode(a, &report); errors.Is(err, errTable) {
+		return report, err
+	} else if err != nil {
 		return report, in(secCode, err)
 	}
 	report.Elements = m.elements
@@ -140,8 +157,14 @@ func (m *module) rewriteCode(a added, report *Report) error {
 		counter: m.total[kindGlobal],
 		report:  report,
 	}
+	add := uint32(0)
+	if a.table != nil {
+		refs := a.table.refs(m, a)
+		w.table, w.element = true, refs.global
+		add = a.table.functions()
+	}
 	// Metered Go code grows by a third; what is to spare saves copying.
-	out := appendU32(make([]byte, 0, len(s.body)+len(s.body)/2+16), uint32(n))
+	out := appendU32(make([]byte, 0, len(s.body)+len(s.body)/2+16), uint32(n)+add)
 	for i := range n {
 		size := r.u32()
 		if int64(size) > int64(m.limits.FunctionBytes) {
@@ -155,10 +178,16 @@ func (m *module) rewriteCode(a added, report *Report) error {
 		if err := w.body(body, m.types[m.funcs[i]]); err != nil {
 			return inFunction(m, i, err)
 		}
+		if a.table != nil && (m.readsTables || m.obstacle != ObstacleNone) {
+			return errTable
+		}
 		out = append(appendU32(out, uint32(len(w.out))), w.out...)
 	}
 	if err := m.done(&r); err != nil {
 		return err
+	}
+	if a.table != nil {
+		out = a.table.appendCode(out, m, a.table.refs(m, a), a.shift())
 	}
 	s.body = out
 	return nil
@@ -178,6 +207,7 @@ func inFunction(m *module, i int, err error) error {
 type writer struct {
 	planner
 	tick, counter uint32
+	element       uint32 // the global that tells which one is called
 	report        *Report
 	out           []byte
 }
@@ -249,6 +279,11 @@ func (w *writer) edit(e *edit, code []byte) {
 			w.check()
 		}
 		w.out = append(appendU32(append(w.out, opBr), e.value+1), opEnd)
+	case editElement:
+		// The global is not read back: the call would wait for it.
+		w.out = appendU32(append(w.out, opLocalTee), w.locals)
+		w.out = appendU32(append(w.out, opGlobalSet), w.element)
+		w.out = appendU32(append(w.out, opLocalGet), w.locals)
 	case editBulk, editGrow:
 		w.out = appendU32(append(w.out, opLocalTee), w.locals)
 		w.get()

@@ -105,7 +105,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.rewrite(added{"m", "tick", "fuel"}, false); err != nil {
+	if _, err := m.rewrite(added{importModule: "m", importName: "tick", counter: "fuel"}, false); err != nil {
 		t.Fatal(err)
 	}
 	const check = "2300 4100 4e 0440 05 1000 0b " // fuel >= 0, or call the tick

@@ -6,6 +6,7 @@ type planner struct {
 	m     *module
 	shift uint32
 	meter bool
+	table bool // calls through the table 0 tell which element they call
 
 	r       reader
 	frames  []frame
@@ -37,6 +38,7 @@ const (
 	editBrIf                     // br_if: charge the point, and check for the header, where it is taken
 	editBulk                     // charge by the topmost operand
 	editGrow                     // the same, for pages
+	editElement                  // a call through the table: tell the element
 )
 
 // frame is a block that is open.
@@ -210,7 +212,11 @@ func (p *planner) instruction() error {
 		p.dead()
 	case immCallIndirect:
 		p.m.typeIndex(r)
-		p.m.index(r, kindTable)
+		if table := p.m.index(r, kindTable); table == 0 && p.table {
+			at := uint32(start)
+			p.scratch = true
+			p.edits = append(p.edits, edit{kind: editElement, at: at, end: at})
+		}
 	case immType:
 		p.m.typeIndex(r)
 	case immTag:

@@ -22,7 +22,8 @@ func GlobalName(i int) string { return globalPrefix + strconv.Itoa(i) }
 // Initial is what a module that was prepared for snapshots leaves to whoever
 // instantiates it. To start it anew, write Data into its memory in order, then
 // call StartName if Start says so. To restore a snapshot, bring back memory and
-// globals as they were; nothing else in such a module can have changed.
+// globals as they were; nothing else in such a module can have changed that it
+// could tell.
 type Initial struct {
 	Data    []Segment
 	Start   bool
@@ -258,6 +259,9 @@ func (m *module) detach(l *layout, a added) *Initial {
 		r.out = appendU32(append(r.out, kindFunc), l.start+a.shift())
 	}
 	m.set(secExport, r.out)
+	if a.table != nil {
+		m.set(secStart, appendU32(nil, a.table.refs(m, a).start))
+	}
 	return &l.initial
 }
 
@@ -290,6 +294,8 @@ func emptyActive(body []byte) []byte {
 // reached counts too: whether it can is not looked at.
 func (m *module) watch(op byte, sub uint32) {
 	switch {
+	case op == opTableGet:
+		m.readsTables = true
 	case op == opTableSet:
 		m.obstruct(ObstacleTable)
 	case op == opRefFunc && m.find(secStart) != nil:

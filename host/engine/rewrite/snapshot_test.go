@@ -56,9 +56,9 @@ func stateful() []byte {
 }
 
 // newEnv offers env.f besides the tick.
-func newEnv(t *testing.T) *tester {
+func newEnv(t *testing.T, cfg wazero.RuntimeConfig) *tester {
 	t.Helper()
-	x := newTester(t, wazero.NewRuntimeConfig())
+	x := newTester(t, cfg)
 	_, err := x.NewHostModuleBuilder("env").NewFunctionBuilder().
 		WithGoFunction(api.GoFunc(func(context.Context, []uint64) {}), nil, nil).Export("f").
 		Instantiate(t.Context())
@@ -70,7 +70,7 @@ func newEnv(t *testing.T) *tester {
 
 func prepare(t *testing.T, wasm []byte) ([]byte, Report) {
 	t.Helper()
-	out, report, err := Instrument(wasm, Config{Snapshot: true})
+	out, report, err := Instrument(wasm, Config{Snapshot: true, FewElements: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func content(t *testing.T, m api.Module) []byte {
 
 func TestPreparedModuleStartedByHandIsLikeThePlainOne(t *testing.T) {
 	t.Parallel()
-	x := newEnv(t)
+	x := newEnv(t, wazero.NewRuntimeConfig())
 	plain := x.start(stateful())
 	out, report := prepare(t, stateful())
 	if report.Obstacle != ObstacleNone || report.Initial == nil {
@@ -283,7 +283,7 @@ func TestNamesStayRight(t *testing.T) {
 		sec(secMemory, op(0, 1)), raw(secStart, u32(1)), sec(secCode, body(op(opUnreachable))),
 		sec(secData, active(0, "a")), custom("name", cat(op(namesFunctions), u32(uint32(len(names))), names)))
 	out, _ := prepare(t, in)
-	_, err := newEnv(t).instance(out).ExportedFunction(StartName).Call(t.Context())
+	_, err := newEnv(t, wazero.NewRuntimeConfig()).instance(out).ExportedFunction(StartName).Call(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "culprit") {
 		t.Errorf("got %v, want a trap in culprit", err)
 	}
