@@ -14,6 +14,10 @@
 //     the first thing that a guest does is to call the tick.
 //   - charges: the counter goes down by what the code ahead costs.
 //   - checks: if the counter is below zero, the tick is called.
+//   - in a function with a loop and without handlers of exceptions, a local that
+//     has the counter, and what moves it there and back: at calls, ticks, and
+//     where the function ends. To and from memory it would be what the loop waits
+//     for.
 //
 // With snapshots a large table of functions is also filled in another way, which
 // adds functions, a global and a start function; see table.go.
@@ -23,7 +27,9 @@
 // that is not negative, or end the guest. The fuel used up so far is the sum of
 // all that was added less what is left. A call that trapped or was ended, or
 // that an exception left, was charged for the code that it was about to run: at
-// most for the rest of the functions it was in.
+// most for the rest of the functions it was in. Where it trapped in a function
+// with a loop, what that function ran since its last call or tick is not counted:
+// less than what the host filled in there.
 //
 // # What fuel counts
 //

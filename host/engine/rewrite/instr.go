@@ -39,6 +39,7 @@ const (
 	opReturnCallRef      = 0x15
 	opTryTable           = 0x1f
 	opLocalGet           = 0x20
+	opLocalSet           = 0x21
 	opLocalTee           = 0x22
 	opGlobalGet          = 0x23
 	opGlobalSet          = 0x24

@@ -208,6 +208,8 @@ type writer struct {
 	planner
 	tick, counter uint32
 	element       uint32 // the global that tells which one is called
+	inLocal       bool   // the counter is in a local while the function runs
+	local         uint32
 	report        *Report
 	out           []byte
 }
@@ -233,14 +235,21 @@ func (w *writer) body(body []byte, t funcType) error {
 	}
 
 	declared := reader{b: body}
-	n := declared.u32()
+	n, add := declared.u32(), uint32(0)
 	if w.scratch {
-		n++
+		add++
 	}
-	w.out = append(appendU32(w.out, n), body[start:r.pos]...)
-	if w.scratch {
-		w.out = append(w.out, 1, typeI32)
+	// Going round a loop would wait for the counter to come back from memory. A
+	// handler of an exception would not find it in the local.
+	if w.inLocal = w.loops && !w.catches && w.meter; w.inLocal {
+		w.local = w.locals + add
+		add++
 	}
+	w.out = append(appendU32(w.out, n+min(add, 1)), body[start:r.pos]...)
+	if add > 0 {
+		w.out = append(appendU32(w.out, add), typeI32)
+	}
+	w.load()
 	copied := uint32(0)
 	for i := range w.edits {
 		e := &w.edits[i]
@@ -270,6 +279,9 @@ func (w *writer) edit(e *edit, code []byte) {
 		p := &w.points.all[e.point]
 		check := e.loop != none && !w.points.all[e.loop].check
 		if p.cost == 0 && !check {
+			if e.leave {
+				w.save()
+			}
 			w.out = append(w.out, code[e.at:e.end]...)
 			return
 		}
@@ -278,7 +290,14 @@ func (w *writer) edit(e *edit, code []byte) {
 		if check {
 			w.check()
 		}
+		if e.leave {
+			w.save()
+		}
 		w.out = append(appendU32(append(w.out, opBr), e.value+1), opEnd)
+	case editSave:
+		w.save()
+	case editLoad:
+		w.load()
 	case editElement:
 		// The global is not read back: the call would wait for it.
 		w.out = appendU32(append(w.out, opLocalTee), w.locals)
@@ -306,8 +325,36 @@ func (w *writer) edit(e *edit, code []byte) {
 	}
 }
 
-func (w *writer) get() { w.out = appendU32(append(w.out, opGlobalGet), w.counter) }
-func (w *writer) set() { w.out = appendU32(append(w.out, opGlobalSet), w.counter) }
+func (w *writer) get() {
+	if w.inLocal {
+		w.out = appendU32(append(w.out, opLocalGet), w.local)
+		return
+	}
+	w.out = appendU32(append(w.out, opGlobalGet), w.counter)
+}
+
+func (w *writer) set() {
+	if w.inLocal {
+		w.out = appendU32(append(w.out, opLocalSet), w.local)
+		return
+	}
+	w.out = appendU32(append(w.out, opGlobalSet), w.counter)
+}
+
+// save and load move the counter from the local, if it is in one, and back.
+func (w *writer) save() {
+	if w.inLocal {
+		w.out = appendU32(append(w.out, opLocalGet), w.local)
+		w.out = appendU32(append(w.out, opGlobalSet), w.counter)
+	}
+}
+
+func (w *writer) load() {
+	if w.inLocal {
+		w.out = appendU32(append(w.out, opGlobalGet), w.counter)
+		w.out = appendU32(append(w.out, opLocalSet), w.local)
+	}
+}
 
 func (w *writer) take(cost int64) {
 	if cost == 0 {
@@ -328,6 +375,9 @@ func (w *writer) take(cost int64) {
 func (w *writer) check() {
 	w.get()
 	w.out = append(w.out, opI32Const, 0, opI32GeS, opIf, blockEmpty, opElse)
-	w.out = append(appendU32(append(w.out, opCall), w.tick), opEnd)
+	w.save()
+	w.out = appendU32(append(w.out, opCall), w.tick)
+	w.load()
+	w.out = append(w.out, opEnd)
 	w.report.Checks++
 }

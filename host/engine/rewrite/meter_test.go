@@ -68,6 +68,12 @@ func TestFuel(t *testing.T) {
 		{"a call of itself", [][]byte{
 			getArg, op(opIf, 0x7f), getArg, i32(1), op(opI32Sub, opCall, 0, opElse), i32(9), op(opEnd),
 		}, 3, 4*entry + 4*2 + 3*(3+4) + 1},
+		{"a loop that calls", [][]byte{
+			getArg, op(opIf, blockEmpty, opLoop, blockEmpty), i32(0), op(opCall, 0, 0x1a), decArg, getArg, op(opBrIf, 0, opEnd, opEnd), getArg,
+		}, 3, 4*(entry+3) + 3*12},
+		{"a loop that calls, and is left by a return", [][]byte{
+			getArg, op(opIf, blockEmpty, opLoop, blockEmpty), i32(0), op(opCall, 0, 0x1a), getArg, op(opReturn, opEnd, opEnd), getArg,
+		}, 3, entry + 2 + 6 + 2 + entry + 3},
 		{"memory.fill of 640 bytes", [][]byte{i32(0), i32(0), getArg, op(opMisc, miscMemoryFill, 0), getArg}, 640, entry + 3 + 8 + 10 + 1},
 		{"memory.copy of 63 bytes", [][]byte{i32(0), i32(0), getArg, op(opMisc, miscMemoryCopy, 0, 0), getArg}, 63, entry + 3 + 8 + 1},
 		{"memory.grow by two pages", [][]byte{getArg, op(opMemoryGrow, 0)}, 2, entry + 1 + 64 + 2048},
@@ -108,12 +114,16 @@ func TestGolden(t *testing.T) {
 	if _, err := m.rewrite(added{importModule: "m", importName: "tick", counter: "fuel"}, false); err != nil {
 		t.Fatal(err)
 	}
-	const check = "2300 4100 4e 0440 05 1000 0b " // fuel >= 0, or call the tick
-	want := "01 39 00 " +
-		"2300 4108 6b 2400 " + check + // entry 1, loop 6, what follows 1
+	const (
+		load  = "2300 2101 "
+		save  = "2001 2400 "
+		check = "2001 4100 4e 0440 05 " + save + "1000 " + load + "0b " // fuel >= 0, or call the tick
+	)
+	want := "01 53 01 01 7f " + load +
+		"2001 4108 6b 2101 " + check + // entry 1, loop 6, what follows 1
 		"0340 2000 4101 6b 2100 2000 " +
-		"0440 2300 4106 6b 2400 " + check + "0c01 0b " + // br_if 0
-		"0b 2000 0b"
+		"0440 2001 4106 6b 2101 " + check + "0c01 0b " + // br_if 0
+		"0b 2000 " + save + "0b"
 	if got := hex.EncodeToString(m.find(secCode).body); got != strings.ReplaceAll(want, " ", "") {
 		t.Errorf("\n got %s\nwant %s", got, strings.ReplaceAll(want, " ", ""))
 	}

@@ -14,8 +14,10 @@ type planner struct {
 	edits   []edit
 	current int32 // the point of the next instruction; none where the code is dead
 	locals  uint32
-	scratch bool  // a bulk operation needs a local
-	leaf    bool  // nothing in it runs for longer than its code is
+	scratch bool // a bulk operation needs a local
+	leaf    bool // nothing in it runs for longer than its code is
+	loops   bool
+	catches bool
 	static  int64 // what all instructions cost together
 }
 
@@ -27,6 +29,7 @@ type edit struct {
 	value uint32 // a function's index, a label, or the shift of a bulk operation
 	point int32
 	loop  int32 // the header that a branch goes back to, or none
+	leave bool  // the branch leaves the function
 }
 
 type editKind uint8
@@ -39,6 +42,8 @@ const (
 	editBulk                     // charge by the topmost operand
 	editGrow                     // the same, for pages
 	editElement                  // a call through the table: tell the element
+	editSave                     // the counter is about to be another's to see
+	editLoad                     // another may have changed it
 )
 
 // frame is a block that is open.
@@ -81,6 +86,7 @@ func (p *planner) begin(body []byte, t funcType, locals uint32) {
 	p.points.reset()
 	p.locals = locals
 	p.scratch, p.leaf, p.static = false, true, 0
+	p.loops, p.catches = false, false
 
 	p.current = p.point(0)
 	p.points.all[p.current].check = true
@@ -180,6 +186,15 @@ func (p *planner) instruction() error {
 	} else {
 		p.spend(p.costOf(op, sub))
 	}
+	switch op {
+	case opCall, opCallIndirect, opCallRef, opReturnCall, opReturnCallIndirect, opReturnCallRef,
+		opReturn, opThrow, opThrowRef, opUnreachable:
+		p.hand(editSave, start)
+	case opEnd:
+		if len(p.frames) == 1 {
+			p.hand(editSave, start)
+		}
+	}
 	switch what {
 	case immNone:
 	case immLocal:
@@ -206,8 +221,14 @@ func (p *planner) instruction() error {
 		if targets > p.m.limits.Targets {
 			return exceeded("targets of a branch", uint64(targets), p.m.limits.Targets)
 		}
+		leaves := false
 		for n := targets + 1; n > 0 && r.err == nil; n-- {
-			p.branch(p.target(r.u32()), none)
+			to := p.target(r.u32())
+			p.branch(to, none)
+			leaves = leaves || to == 0
+		}
+		if leaves {
+			p.hand(editSave, start)
 		}
 		p.dead()
 	case immCallIndirect:
@@ -245,6 +266,7 @@ func (p *planner) instruction() error {
 		p.dead()
 	case opCall, opCallIndirect, opCallRef:
 		p.leaf = false
+		p.hand(editLoad, r.pos)
 	case opMemoryGrow:
 		p.bulk(editGrow, start, bulkPageShift)
 	case opMisc:
@@ -389,6 +411,7 @@ func (p *planner) open(op byte, params, results uint32) error {
 		p.leaf = false
 		f := p.push(op, params)
 		if p.live() {
+			p.loops = true
 			f.arm = p.point(p.r.pos)
 			h := &p.points.all[f.arm]
 			h.loop, h.entry = true, p.current
@@ -406,6 +429,7 @@ func (p *planner) open(op byte, params, results uint32) error {
 
 func (p *planner) tryTable() error {
 	r := &p.r
+	p.catches = true
 	_, results := p.blockType()
 	lowest := int32(len(p.frames))
 	for n := r.count(2); n > 0 && r.err == nil; n-- {
@@ -441,6 +465,9 @@ func (p *planner) label(op byte, start int, label uint32) {
 	}
 	switch {
 	case op == opBr:
+		if to == 0 {
+			p.hand(editSave, start)
+		}
 		p.branch(to, p.current)
 		if e.loop != none && p.meter {
 			e.kind, e.end = editBack, e.at
@@ -457,7 +484,7 @@ func (p *planner) label(op byte, start int, label uint32) {
 		// It leaves the innermost loop, once: what follows is charged before
 		// it, and given back on the way out.
 		p.branch(to, none)
-		e.kind, e.point = editBrIf, p.points.add()
+		e.kind, e.point, e.leave = editBrIf, p.points.add(), to == 0
 		p.edits = append(p.edits, e)
 		in, own := p.points.sub(p.current, e.point)
 		if own {
@@ -465,8 +492,19 @@ func (p *planner) label(op byte, start int, label uint32) {
 		}
 		p.current = in
 	default:
+		if to == 0 {
+			p.hand(editSave, start)
+		}
 		p.branch(to, none)
 		p.current = p.point(p.r.pos)
+	}
+}
+
+// hand plans that the counter is handed on, to whoever has a say next, or is
+// taken back.
+func (p *planner) hand(kind editKind, at int) {
+	if p.live() && p.meter {
+		p.edits = append(p.edits, edit{kind: kind, at: uint32(at), end: uint32(at)})
 	}
 }
 
