@@ -47,10 +47,14 @@ var uses = map[string][]string{
 	"host/worker":                    {"abi", "abi/wire", "config/cron"},
 
 	"sdk":              {"abi", "abi/wire"},
-	"sdk/embed":        {},
+	"sdk/embed":        {"sdk/embed/internal/vec"},
 	"sdk/sdktest":      {"abi", "abi/wire", "sdk"},
 	"guests/archive":   {"abi", "abi/wire", "sdk"},
 	"guests/embedding": {"abi", "abi/wire", "sdk", "sdk/embed"},
+	"guests/training":  {"abi", "abi/wire", "sdk", "sdk/embed", "sdk/embed/lora"},
+
+	"sdk/embed/internal/vec": {},
+	"sdk/embed/lora":         {"sdk/embed", "sdk/embed/internal/vec"},
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
@@ -70,7 +74,7 @@ var testUses = map[string][]string{
 
 	// A worker must come to the same on the host that authors test with. What
 	// runs here is not linked into the host.
-	"host":             {"sdk", "sdk/embed", "sdk/sdktest", "host/testdata/history"},
+	"host":             {"sdk", "sdk/embed", "sdk/embed/lora", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
 
 	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
@@ -78,7 +82,7 @@ var testUses = map[string][]string{
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler
 // that a guest's author may use, and so depend on nothing.
-var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/sdktest", "guests/archive", "guests/embedding"}
+var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/embed/internal/vec", "sdk/embed/lora", "sdk/sdktest", "guests/archive", "guests/embedding", "guests/training"}
 
 // keptTo lists modules that one package hides from the rest, so that replacing
 // one or mending a defect of one has one place.
