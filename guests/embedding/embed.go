@@ -11,41 +11,61 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
 	"github.com/wasmhost/wasmhost/sdk"
-	"github.com/wasmhost/wasmhost/sdk/embed"
 )
 
 const (
 	eventProgress = "embedding:progress"
 	eventComplete = "embedding:complete"
+	eventFailed   = "embedding:failed"
 
 	// maxText is how many bytes of a text are embedded at most. What stands
 	// behind them would hardly move the vector.
 	maxText = 1 << 20
+
+	// maxWaiting is how many bytes of text a page reads, to within one text: they
+	// are in memory until the model has them.
+	maxWaiting = 4 << 20
+
+	maxNamed = 10 // rows that failed
 )
 
 // embedder is one attempt at one task.
 type embedder struct {
-	task  *sdk.Task
-	at    place
-	total int64
-	n     counts
-	out   *sdk.Batch // the page's rows that get another vector, or none
-	vec   []byte
+	task   *sdk.Task
+	at     place
+	model  model
+	total  int64
+	n      counts
+	failed []string // the first rows that have an error of their own, and why
+
+	waiting []waiting  // the page's texts that need a vector
+	out     *sdk.Batch // the page's rows that get another vector, or none
 }
 
-// counts is what became of rows. Each row is in one of the first four.
+// waiting is a text that needs a vector.
+type waiting struct {
+	key     any
+	text    string
+	hash    string // of the whole text, of which this may be the beginning
+	cut     bool
+	invalid bool
+	stale   bool // the row has a vector
+}
+
+// counts is what became of rows. Each row is in one of the first five.
 type counts struct {
 	embedded int64 // got a vector
 	current  int64 // had the right one
 	empty    int64 // have nothing that could be embedded: NULL, no known word
 	noText   int64 // have a number or a blob for text
+	failed   int64 // have a text that the model refused
 
 	invalid int64 // of those embedded: parts that are no UTF-8 were passed over
 	cut     int64 // of those embedded: only the first maxText bytes were
-	cleared int64 // of those empty or without text: lost an older text's vector
+	cleared int64 // of those not embedded: lost an older text's vector
 }
 
-func (c *counts) rows() int64 { return c.embedded + c.current + c.empty + c.noText }
+func (c *counts) rows() int64 { return c.embedded + c.current + c.empty + c.noText + c.failed }
 
 // Embed does one attempt at a task.
 func Embed(t *sdk.Task) error {
@@ -54,6 +74,15 @@ func Embed(t *sdk.Task) error {
 		return err
 	}
 	e := &embedder{task: t, at: at, out: sdk.NewBatch(at.key, at.vector, at.model, at.dimension, at.hash)}
+	if e.model, err = configuredModel(t); err != nil {
+		return err
+	}
+	if e.model.dimension() == 0 {
+		// Which rows have its vectors already can be told when it has made one.
+		if _, err := e.model.embed([]string{"dimension"}); err != nil {
+			return err
+		}
+	}
 	e.total, err = t.Data.CountRows(abi.Query{Handle: at.handle, Collection: at.collection})
 	if err != nil {
 		return e.errorf("counting rows: %w", err)
@@ -73,34 +102,48 @@ func Embed(t *sdk.Task) error {
 				return err
 			}
 		}
-		if read < at.batchSize {
+		if last == nil {
 			return e.finish()
 		}
 		q.After = []any{last}
 	}
 }
 
-// page reads a page of rows, embeds while it reads, and writes when the query is
-// closed: where a database has no write-ahead log, an open one holds off writes.
+// page reads a page of rows, and embeds and writes when the query is closed: where
+// a database has no write-ahead log, an open one holds off writes. last is the key
+// to go on behind, nil at the end.
 func (e *embedder) page(q abi.Query) (read int64, last any, err error) {
 	e.out.Reset()
+	e.waiting = e.waiting[:0]
 	rows, err := e.task.Data.Rows(q)
 	if err != nil {
 		return 0, nil, e.errorf("reading rows: %w", err)
 	}
-	for rows.Next() {
+	bytes := 0
+	for bytes < maxWaiting && rows.Next() {
 		row := rows.Row()
+		var n int
 		if last, err = row.Value(e.at.key); err == nil {
-			err = e.row(row, last)
+			n, err = e.row(row, last)
 		}
 		if err != nil {
 			_ = rows.Close() // this error is the one to tell
 			return 0, nil, e.errorf("the row with %s %v: %w", e.at.key, last, err)
 		}
+		bytes += n
 		read++
 	}
 	if err := rows.Err(); err != nil {
 		return 0, nil, e.errorf("reading rows: %w", err)
+	}
+	if err := rows.Close(); err != nil {
+		return 0, nil, e.errorf("reading rows: %w", err)
+	}
+	if read < q.Limit && bytes < maxWaiting {
+		last = nil
+	}
+	if err := e.embed(); err != nil {
+		return 0, nil, err
 	}
 	if e.out.Len() > 0 {
 		_, err = e.task.Data.UpdateRows(e.at.handle, e.at.collection, e.out, e.at.key)
@@ -111,73 +154,106 @@ func (e *embedder) page(q abi.Query) (read int64, last any, err error) {
 	return read, last, nil
 }
 
-// row decides what a row needs and adds it to the page's update.
-func (e *embedder) row(row *sdk.Row, key any) error {
+// row decides what a row needs, and returns how many bytes of its text count.
+func (e *embedder) row(row *sdk.Row, key any) (size int, err error) {
 	// The places are those of the query's columns.
 	text, vector, model, dim, hash := row.Field(1), row.Field(2), row.Field(3), row.Field(4), row.Field(5)
 	var b []byte
 	switch text.Kind() {
 	case wire.KindString:
-		var err error
 		if b, err = text.Bytes(); err != nil {
-			return err
+			return 0, err
 		}
 	case wire.KindNil:
 	default:
 		e.n.noText++
-		return e.clear(key, vector)
+		return 0, e.clear(key, !vector.IsNull())
 	}
+	size = min(len(b), maxText)
 	sum := sha256.Sum256(b)
 	want := hex.EncodeToString(sum[:16])
-	if current(vector, model, dim, hash, want) {
+	if e.current(vector, model, dim, hash, want) {
 		e.n.current++
-		return nil
+		return size, nil
 	}
-	cut := len(b) > maxText
-	if cut {
-		b = b[:maxText]
+	w := waiting{key: key, text: string(b[:size]), hash: want, cut: len(b) > maxText, stale: !vector.IsNull()}
+	if w.cut {
+		b = b[:maxText-utf8.UTFMax] // the last character may be cut in two
 	}
-	e.vec = embed.Append(e.vec[:0], string(b))
-	if len(e.vec) == 0 {
-		e.n.empty++
-		return e.clear(key, vector)
-	}
-	e.n.embedded++
-	if cut {
-		e.n.cut++
-		b = b[:len(b)-utf8.UTFMax] // the last character may be cut in two
-	}
-	if !utf8.Valid(b) {
-		e.n.invalid++
-	}
-	if err := addKey(e.out.Row(), key); err != nil {
-		return err
-	}
-	e.out.Blob(e.vec).Text(embed.Model).Int(embed.Dim).Text(want)
-	return nil
+	w.invalid = !utf8.Valid(b)
+	e.waiting = append(e.waiting, w)
+	return size, nil
 }
 
 // current says whether a row has the vector of its text.
-func current(vector, model, dim, hash sdk.Field, want string) bool {
+func (e *embedder) current(vector, model, dim, hash sdk.Field, want string) bool {
 	v, err := vector.Bytes()
-	if err != nil || len(v) != 4*embed.Dim {
+	if err != nil || len(v) != 4*e.model.dimension() {
 		return false
 	}
 	m, err := model.Bytes()
-	if err != nil || string(m) != embed.Model {
+	if err != nil || string(m) != e.model.name() {
 		return false
 	}
 	n, err := dim.Int()
-	if err != nil || n != embed.Dim {
+	if err != nil || n != int64(e.model.dimension()) {
 		return false
 	}
 	h, err := hash.Bytes()
 	return err == nil && string(h) == want
 }
 
+// embed embeds the texts that wait, and adds what becomes of their rows to the
+// page's update.
+func (e *embedder) embed() error {
+	if len(e.waiting) == 0 {
+		return nil
+	}
+	texts := make([]string, len(e.waiting))
+	for i := range e.waiting {
+		texts[i] = e.waiting[i].text
+	}
+	vectors, err := e.model.embed(texts)
+	if err != nil {
+		return e.errorf("the %d texts from %s %v on: %w", len(texts), e.at.key, e.waiting[0].key, err)
+	}
+	for i, v := range vectors {
+		if err := e.add(&e.waiting[i], v); err != nil {
+			return e.errorf("the row with %s %v: %w", e.at.key, e.waiting[i].key, err)
+		}
+	}
+	return nil
+}
+
+func (e *embedder) add(w *waiting, v vector) error {
+	switch {
+	case v.err != nil:
+		e.n.failed++
+		if len(e.failed) < maxNamed {
+			e.failed = append(e.failed, fmt.Sprintf("%v (%s)", w.key, abi.MessageOf(v.err)))
+		}
+		return e.clear(w.key, w.stale)
+	case v.bytes == nil:
+		e.n.empty++
+		return e.clear(w.key, w.stale)
+	}
+	e.n.embedded++
+	if w.cut {
+		e.n.cut++
+	}
+	if w.invalid {
+		e.n.invalid++
+	}
+	if err := addKey(e.out.Row(), w.key); err != nil {
+		return err
+	}
+	e.out.Blob(v.bytes).Text(e.model.name()).Int(int64(e.model.dimension())).Text(w.hash)
+	return nil
+}
+
 // clear removes a vector that belonged to an older text.
-func (e *embedder) clear(key any, vector sdk.Field) error {
-	if vector.IsNull() {
+func (e *embedder) clear(key any, stale bool) error {
+	if !stale {
 		return nil
 	}
 	e.n.cleared++
@@ -205,11 +281,15 @@ func addKey(b *sdk.Batch, key any) error {
 }
 
 func (e *embedder) summary() map[string]any {
-	return map[string]any{
-		"taskId": e.task.ID, "collection": e.at.collection, "model": embed.Model, "dimension": int64(embed.Dim),
+	m := map[string]any{
+		"taskId": e.task.ID, "collection": e.at.collection, "model": e.model.name(), "dimension": int64(e.model.dimension()),
 		"rows": e.n.rows(), "embedded": e.n.embedded, "current": e.n.current, "empty": e.n.empty, "not_text": e.n.noText,
-		"invalid_utf8": e.n.invalid, "cut": e.n.cut, "cleared": e.n.cleared,
+		"failed": e.n.failed, "invalid_utf8": e.n.invalid, "cut": e.n.cut, "cleared": e.n.cleared,
 	}
+	if h, ok := e.model.(*hosted); ok && h.usage != nil {
+		m["usage"] = h.usage
+	}
+	return m
 }
 
 // report tells how far the task is. Pages begin at the same rows in each
@@ -231,6 +311,13 @@ func (e *embedder) report() error {
 
 func (e *embedder) finish() error {
 	summary := e.summary()
+	if e.n.failed > 0 {
+		if err := e.emit(eventFailed, "failed", summary); err != nil {
+			return err
+		}
+		return sdk.Permanent(e.errorf("%d of %d rows have no vector, and all others that can have one do: %s",
+			e.n.failed, e.n.rows(), strings.Join(e.failed, "; ")))
+	}
 	if err := e.emit(eventComplete, "complete", summary); err != nil {
 		return err
 	}

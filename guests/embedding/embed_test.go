@@ -47,7 +47,7 @@ func checkCounts(t *testing.T, got map[string]any, want map[string]any) {
 	t.Helper()
 	all := map[string]any{
 		"taskId": "task-1", "collection": "documents", "model": embed.Model, "dimension": int64(embed.Dim),
-		"rows": int64(0), "embedded": int64(0), "current": int64(0), "empty": int64(0), "not_text": int64(0),
+		"rows": int64(0), "embedded": int64(0), "current": int64(0), "empty": int64(0), "not_text": int64(0), "failed": int64(0),
 		"invalid_utf8": int64(0), "cut": int64(0), "cleared": int64(0),
 	}
 	for k, v := range want {
@@ -182,11 +182,12 @@ func TestBadTasks(t *testing.T) {
 		{"a column twice", map[string]any{"text_column": "embedding"}, nil, `"embedding" is named twice`},
 		{"a batch of none", map[string]any{"batch_size": 0}, nil, "from 1 to 5000"},
 		{"a batch from config", nil, map[string]any{"embedding.batchSize": 5001}, `config: key "embedding.batchSize"`},
-		{"a model that is not there", nil, map[string]any{"embedding.model": "gpt"}, `"gpt", but this worker has only static`},
+		{"a model with something behind it", nil, map[string]any{"embedding.model": "static+lora:none"}, `primary.lora_adapters has no adapter "none"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h, _ := documents(t, "a dog")
+			h.Table("primary", adapters, adapterColumns, "id")
 			h.Config(test.config)
 			_, err := h.Run(worker, sdktest.TaskOf("embedding", test.payload))
 			if !errors.Is(err, abi.InvalidArgument) || !strings.Contains(abi.MessageOf(err), test.want) {

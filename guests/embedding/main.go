@@ -24,13 +24,27 @@
 //	hash_column       default: embedding_hash
 //	batch_size        rows of a page; default: config embedding.batchSize, or 100
 //
-// The config embedding.model names the model; static, the one that is built in,
-// is the only one and the default.
+// # Models
+//
+// The config embedding.model names the model:
+//
+//	static          the table that is built in; the default
+//	static+lora:ID  the same behind an adapter, which is read from the collection
+//	                lora_adapters of the task's handle for the role adapters, or
+//	                primary; the training worker writes such
+//	any other name  one that the host has: texts go to the command ai/embed in
+//	                batches
+//
+// A row that the host's model refuses is left without a vector, and so is one that
+// it answers with something else than a vector. When all others are done, the task
+// fails for good and names those rows. An answer that cannot be right as a whole,
+// or of another model or dimension than those before, ends the task.
 //
 // # Events
 //
-// embedding:progress for every page, and embedding:complete at the end. They are
-// recorded once, however often the task is run.
+// embedding:progress for every page, and at the end embedding:complete, or
+// embedding:failed when rows had to be left. They are recorded once, however often
+// the task is run.
 //
 // # The command embedding/query
 //
@@ -39,6 +53,12 @@
 // with model and hits, the nearest rows by cosine, best first, each with key,
 // score and columns, and with compared and skipped, the rows with a vector that
 // were compared and could not be.
+//
+// # The command embedding/embed
+//
+// Takes texts, a list of up to 1000, and model: static, static+lora:ID or what the
+// config names, which is the default. It answers with model, dimension and vectors,
+// in the order of the texts, nil for one that has nothing that the model knows.
 package main
 
 import (
@@ -53,12 +73,18 @@ func init() {
 
 func main() {} // does not run in a guest
 
-const commandQuery = "embedding/query"
+const (
+	commandQuery = "embedding/query"
+	commandTexts = "embedding/embed"
+)
 
-// Work does one task, or answers one call of the command.
+// Work does one task, or answers one call of a command.
 func Work(t *sdk.Task) error {
-	if t.Kind == commandQuery {
+	switch t.Kind {
+	case commandQuery:
 		return Query(t)
+	case commandTexts:
+		return EmbedTexts(t)
 	}
 	return Embed(t)
 }

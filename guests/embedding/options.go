@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/sdk"
-	"github.com/wasmhost/wasmhost/sdk/embed"
 )
 
 const (
@@ -12,9 +11,6 @@ const (
 	maxColumns   = 64
 
 	configBatchSize = "embedding.batchSize"
-	configModel     = "embedding.model"
-
-	static = "static" // the model that is built in, whatever its version
 )
 
 // place is where texts and their vectors are.
@@ -78,21 +74,13 @@ func readQuery(t *sdk.Task) (o place, err error) {
 }
 
 func (o *place) readCommon(t *sdk.Task) error {
-	err := names(t.Payload, []name{
+	return names(t.Payload, []name{
 		{"collection", &o.collection, "documents"},
 		{"source_handle", &o.handle, t.Handle("source", "primary")},
 		{"key", &o.key, "id"},
 		{"vector_column", &o.vector, "embedding"},
 		{"model_column", &o.model, "embedding_model"},
 	})
-	if err != nil {
-		return err
-	}
-	model, err := t.Commands.ConfigString(configModel, static)
-	if err == nil && model != static && model != embed.Model {
-		err = abi.Errorf(abi.InvalidArgument, "config: key %q is %q, but this worker has only %s (%s)", configModel, model, static, embed.Model)
-	}
-	return err
 }
 
 // name is a field that is a name.

@@ -27,22 +27,22 @@ func Query(t *sdk.Task) error {
 	if err != nil {
 		return err
 	}
-	question := embed.Text(at.question)
-	if question == nil {
-		return abi.Errorf(abi.InvalidArgument, `payload: field "text" has no word that the model knows`)
+	m, question, err := ask(t, at.question)
+	if err != nil {
+		return err
 	}
-	hits, compared, skipped, err := nearest(t, &at, question)
+	hits, compared, skipped, err := nearest(t, &at, m.name(), question)
 	if err == nil {
 		var list []any
 		if list, err = describe(t, &at, hits); err == nil {
-			return t.Return(map[string]any{"model": embed.Model, "hits": list, "compared": compared, "skipped": skipped})
+			return t.Return(map[string]any{"model": m.name(), "hits": list, "compared": compared, "skipped": skipped})
 		}
 	}
 	return fmt.Errorf("querying %s.%s: %w", at.handle, at.collection, err)
 }
 
 // nearest reads all vectors of the model and keeps the k best.
-func nearest(t *sdk.Task, at *place, question []float32) (best []hit, compared, skipped int64, err error) {
+func nearest(t *sdk.Task, at *place, model string, question []float32) (best []hit, compared, skipped int64, err error) {
 	rows, err := t.Data.Rows(abi.Query{
 		Handle: at.handle, Collection: at.collection, Columns: []string{at.key, at.vector, at.model},
 		Where:   []abi.Condition{{Column: at.vector, Op: abi.NotNull}},
@@ -51,12 +51,12 @@ func nearest(t *sdk.Task, at *place, question []float32) (best []hit, compared, 
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	v := make([]float32, embed.Dim)
+	v := make([]float32, len(question))
 	for rows.Next() {
 		row := rows.Row()
 		b, err := row.Field(1).Bytes()
-		model, modelErr := row.Field(2).Bytes()
-		if err != nil || modelErr != nil || string(model) != embed.Model || !embed.Decode(v, b) {
+		of, ofErr := row.Field(2).Bytes()
+		if err != nil || ofErr != nil || string(of) != model || !embed.Decode(v, b) {
 			skipped++
 			continue
 		}
