@@ -38,6 +38,7 @@ bin/wasmhost: FORCE
 bin/guests/%.wasm: FORCE
 	$(say) 'building $@$(if $(wildcard $@),, (the first time: compiles the standard library for Wasm; about a minute))'
 	@$(WASI) CGO_ENABLED=0 $(GO) build -trimpath -buildmode=c-shared -ldflags='-s -w' -o $@ ./guests/$*
+	@if [ -f guests/$*/$*.toml ]; then cp guests/$*/$*.toml bin/guests/; fi
 
 .PHONY: run
 run: build ## builds, then the demo: archives real rows; ARGS are its flags
@@ -121,6 +122,13 @@ swap: ## replaces a worker 200 times under load, every tenth time by a broken on
 	$(say) 'swapping under load'
 	@out=$$(WASMHOST_SWAP=200 $(GO) test -run '^(TestSwap|TestFileToServing)$$' -v -count=1 -timeout 15m ./host 2>&1); code=$$?; \
 	echo "$$out" | grep -v -e '^=== ' -e 'level=' ; exit $$code
+
+# Its data are mails that npm fetches: docs/workers.md.
+.PHONY: training
+training: ## trains on real mails with three seeds, natively and in the guest; some minutes
+	$(say) 'training on mails'
+	@out=$$(TRAINING_SEEDS=3 $(GO) test -run '^TestTrainingOnMails$$' -v -count=1 -timeout 30m ./cmd/wasmhost 2>&1); code=$$?; \
+	echo "$$out" | grep -v -e '^=== ' ; exit $$code
 
 # Its sides take turns and what is told is the median of the rounds: docs/benchmarks.md.
 .PHONY: bench

@@ -69,13 +69,17 @@ var testUses = map[string][]string{
 	"abi":              {"abi/wire"},
 	"guests/archive":   {"sdk/sdktest"},
 	"guests/embedding": {"sdk/sdktest"},
+	"guests/training":  {"sdk/sdktest"},
 	"sdk":              {"sdk/sdktest"},
 	"host/data":        {"host/data/datatest"},
 
 	// A worker must come to the same on the host that authors test with. What
 	// runs here is not linked into the host.
-	"host":             {"sdk", "sdk/embed", "sdk/embed/lora", "sdk/sdktest", "host/testdata/history"},
+	"host":             {"sdk", "sdk/embed", "sdk/sdktest", "host/testdata/history"},
 	"host/data/sqlite": {"host/data/datatest"},
+
+	// What is trained in a guest must be what is trained here.
+	"cmd/wasmhost": {"sdk/embed", "sdk/embed/lora"},
 
 	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
 }

@@ -18,7 +18,7 @@ var adapterColumns = []string{"id", "base_model", "dimension", "rank", "a", "b"}
 func adapterOf(t *testing.T, c float32) *embed.Adapter {
 	t.Helper()
 	a, b := make([]float32, 2*embed.Dim), make([]float32, 2*embed.Dim)
-	a[0], b[2] = 1, c
+	a[0], b[1] = 1, c
 	m, err := embed.NewAdapter(2, embed.Dim, a, b)
 	if err != nil {
 		t.Fatal(err)

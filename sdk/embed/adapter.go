@@ -22,11 +22,11 @@ const (
 type Adapter struct {
 	rank, dim int
 	a         []float32 // rank rows of dim
-	b         []float32 // dim rows of rank
+	b         []float32 // the transpose of B: rank rows of dim, too
 }
 
-// NewAdapter makes an adapter of A, which has rank rows of dim numbers, and B,
-// which has dim rows of rank. It keeps both.
+// NewAdapter makes an adapter of A and the transpose of B, each of which has rank
+// rows of dim numbers. It keeps both.
 func NewAdapter(rank, dim int, a, b []float32) (*Adapter, error) {
 	if err := checkShape(rank, dim); err != nil {
 		return nil, err
@@ -38,9 +38,9 @@ func NewAdapter(rank, dim int, a, b []float32) (*Adapter, error) {
 		if len(m.values) != rank*dim {
 			return nil, fmt.Errorf("%s has %d numbers, but rank %d and %d dimensions need %d", m.name, len(m.values), rank, dim, rank*dim)
 		}
-		for i, v := range m.values {
+		for _, v := range m.values {
 			if v-v != 0 { // infinite or not a number
-				return nil, fmt.Errorf("%s has %v at place %d", m.name, v, i)
+				return nil, fmt.Errorf("%s has %v in it", m.name, v)
 			}
 		}
 	}
@@ -57,8 +57,9 @@ func checkShape(rank, dim int) error {
 	return nil
 }
 
-// DecodeAdapter makes an adapter of A and B as databases store them: float32,
-// little-endian, row after row. It keeps neither.
+// DecodeAdapter makes an adapter of A, rank rows of dim numbers, and B, dim rows of
+// rank, as databases store them: float32, little-endian, row after row. It keeps
+// neither.
 func DecodeAdapter(rank, dim int, a, b []byte) (*Adapter, error) {
 	if err := checkShape(rank, dim); err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func DecodeAdapter(rank, dim int, a, b []byte) (*Adapter, error) {
 			m[i][k] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*k:]))
 		}
 	}
-	return NewAdapter(rank, dim, m[0], m[1])
+	return NewAdapter(rank, dim, m[0], transposed(m[1], dim, rank))
 }
 
 // Rank returns the rank of the adapter's matrices.
@@ -86,7 +87,18 @@ func (m *Adapter) Dim() int { return m.dim }
 func (m *Adapter) AppendA(b []byte) []byte { return AppendVector(b, m.a) }
 
 // AppendB appends the matrix B as databases store it.
-func (m *Adapter) AppendB(b []byte) []byte { return AppendVector(b, m.b) }
+func (m *Adapter) AppendB(b []byte) []byte { return AppendVector(b, transposed(m.b, m.rank, m.dim)) }
+
+// transposed returns the transpose of a matrix of so many rows and columns.
+func transposed(m []float32, rows, columns int) []float32 {
+	t := make([]float32, len(m))
+	for i := range rows {
+		for k := range columns {
+			t[k*rows+i] = m[i*columns+k]
+		}
+	}
+	return t
+}
 
 // Apply writes what becomes of the vector e to z; both have the adapter's
 // dimension and are not the same memory. It says whether z is a vector: not if

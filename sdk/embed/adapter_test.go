@@ -12,7 +12,7 @@ import (
 func oneOf(t *testing.T, rank, dim, from, to int, c float32) *Adapter {
 	t.Helper()
 	a, b := make([]float32, rank*dim), make([]float32, rank*dim)
-	a[(rank-1)*dim+from], b[to*rank+rank-1] = 1, c
+	a[(rank-1)*dim+from], b[(rank-1)*dim+to] = 1, c
 	m, err := NewAdapter(rank, dim, a, b)
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +73,8 @@ func TestBadAdapters(t *testing.T) {
 		{1, 1 << 62, nil, nil, "dimensions, but only from 1 to 4096"},
 		{2, 3, make([]byte, 23), make([]byte, 24), "A has 23 bytes, but rank 2 and 3 dimensions need 24"},
 		{2, 3, make([]byte, 24), nil, "B has 0 bytes"},
-		{2, 3, nan, make([]byte, 24), "A has NaN at place 5"},
-		{2, 3, make([]byte, 24), nan, "B has NaN at place 5"},
+		{2, 3, nan, make([]byte, 24), "A has NaN in it"},
+		{2, 3, make([]byte, 24), nan, "B has NaN in it"},
 	} {
 		_, err := DecodeAdapter(test.rank, test.dim, test.a, test.b)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {

@@ -14,13 +14,19 @@ type side struct {
 	z    []float32   // norm(e + B·h)
 	norm []float32   // the lengths before norm
 	grad []float32   // of the loss by z, then by e + B·h
+	rows [][]float32 // of grad
+	dh   []float32   // of the loss by h
 }
 
 func newSide(batch, rank, dim int) side {
-	return side{
-		e: make([][]float32, 0, batch), h: make([]float32, batch*rank),
+	s := side{
+		e: make([][]float32, 0, batch), h: make([]float32, batch*rank), dh: make([]float32, batch*rank),
 		z: make([]float32, batch*dim), norm: make([]float32, batch), grad: make([]float32, batch*dim),
 	}
+	for i := range batch {
+		s.rows = append(s.rows, row(s.grad, i, dim))
+	}
+	return s
 }
 
 // batch is the room for one step, and the way of its numbers.
@@ -31,15 +37,15 @@ type batch struct {
 	positives   side
 	sims        []float32 // n rows: cosines of an anchor with all positives, over the temperature
 	grads       []float32 // of the loss by those
+	column      []float32 // the transpose of grads
 	exps        []float64
-	dh          []float32
 }
 
 func newBatch(n, rank, dim int, temperature float64) *batch {
 	return &batch{
 		dim: dim, rank: rank, temperature: temperature,
 		anchors: newSide(n, rank, dim), positives: newSide(n, rank, dim),
-		sims: make([]float32, n*n), grads: make([]float32, n*n), exps: make([]float64, n), dh: make([]float32, rank),
+		sims: make([]float32, n*n), grads: make([]float32, n*n), column: make([]float32, n*n), exps: make([]float64, n),
 	}
 }
 
@@ -52,7 +58,8 @@ func (b *batch) take(p *Pairs, which []int32) {
 	}
 }
 
-// forward adapts the vectors and returns the mean loss of the pairs.
+// forward adapts the vectors and returns the mean loss of the pairs. mb is the
+// transpose of B, here and below.
 func (b *batch) forward(ma, mb []float32) float64 {
 	n := len(b.anchors.e)
 	for _, s := range []*side{&b.anchors, &b.positives} {
@@ -61,7 +68,9 @@ func (b *batch) forward(ma, mb []float32) float64 {
 		}
 	}
 	scale := float32(1 / b.temperature)
-	products(b.sims[:n*n], b.anchors.z, b.positives.z, n, b.dim)
+	for i := range n {
+		vec.Products(row(b.sims, i, n), row(b.anchors.z, i, b.dim), b.positives.z)
+	}
 	for i := range b.sims[:n*n] {
 		b.sims[i] *= scale
 	}
@@ -100,69 +109,54 @@ func (b *batch) softmax(right, first, step, n int) float64 {
 	return vec.Log(sum) - float64(b.sims[first+right*step]-most)
 }
 
-// backward adds the gradients by the matrices to da and db.
-func (b *batch) backward(ma, mb, da, db []float32) {
+// backward writes the gradients by the matrices to da and db.
+func (b *batch) backward(mb, da, db []float32) {
 	n := len(b.anchors.e)
-	combine(b.anchors.grad, b.grads, n, 1, b.positives.z, n, b.dim)
-	combine(b.positives.grad, b.grads, 1, n, b.anchors.z, n, b.dim)
+	clear(da)
+	clear(db)
+	clear(b.anchors.grad)
+	clear(b.positives.grad)
+	for i := range n {
+		vec.Combine(row(b.anchors.grad, i, b.dim), b.grads[i*n:i*n+n], b.positives.z)
+		for j, g := range b.grads[i*n : i*n+n] {
+			b.column[j*n+i] = g
+		}
+	}
+	for j := range n {
+		vec.Combine(row(b.positives.grad, j, b.dim), b.column[j*n:j*n+n], b.anchors.z)
+	}
 	for _, s := range []*side{&b.anchors, &b.positives} {
-		for i, e := range s.e {
-			z, du, h := row(s.z, i, b.dim), row(s.grad, i, b.dim), row(s.h, i, b.rank)
+		for i := range n {
+			z, du := row(s.z, i, b.dim), row(s.grad, i, b.dim)
 			// Through the norm: what is along z has no effect.
 			along := vec.Dot(z, du)
+			vec.Add(du, z, -along)
 			for k := range du {
-				du[k] = (du[k] - float32(along*z[k])) / s.norm[i]
+				du[k] /= s.norm[i]
 			}
-			clear(b.dh)
-			outer(b.dh, h, du, mb, db)
-			for k, g := range b.dh {
-				vec.Add(row(da, k, b.dim), e, g)
+			vec.Products(row(s.dh, i, b.rank), du, mb)
+		}
+		for i := 0; i < n; i += 4 {
+			accumulate(db, s.h, i, b.rank, s.rows[i:min(i+4, n)])
+			accumulate(da, s.dh, i, b.rank, s.e[i:min(i+4, n)])
+		}
+	}
+}
+
+// accumulate adds the outer products of factors and vectors to out, of up to four
+// from number i on.
+func accumulate(out, factors []float32, i, rank int, vectors [][]float32) {
+	if len(vectors) < 4 {
+		for k, v := range vectors {
+			for r, c := range row(factors, i+k, rank) {
+				vec.Add(row(out, r, len(v)), v, c)
 			}
 		}
+		return
 	}
-}
-
-// outer adds du·hᵀ to db and mbᵀ·du to dh.
-func outer(dh, h, du, mb, db []float32) {
-	rank := len(h)
-	dh = dh[:rank]
-	for d, g := range du {
-		b, grad := mb[d*rank:d*rank+rank], db[d*rank:d*rank+rank]
-		for k, x := range h {
-			dh[k] += float32(g * b[k])
-			grad[k] += float32(g * x)
-		}
-	}
-}
-
-// products writes the products of n vectors with n others to out, row by row.
-func products(out, x, y []float32, n, dim int) {
-	for i := range n {
-		a, o := row(x, i, dim), row(out, i, n)
-		j := 0
-		for ; j+4 <= n; j += 4 {
-			o[j], o[j+1], o[j+2], o[j+3] = vec.Dot4(a, row(y, j, dim), row(y, j+1, dim), row(y, j+2, dim), row(y, j+3, dim))
-		}
-		for ; j < n; j++ {
-			o[j] = vec.Dot(a, row(y, j, dim))
-		}
-	}
-}
-
-// combine writes n sums of n vectors y to out. The factors of sum i are those at
-// i*down + j*right.
-func combine(out, factors []float32, down, right int, y []float32, n, dim int) {
-	clear(out[:n*dim])
-	for i := range n {
-		o, at := row(out, i, dim), i*down
-		j := 0
-		for ; j+4 <= n; j += 4 {
-			f := at + j*right
-			vec.Add4(o, row(y, j, dim), row(y, j+1, dim), row(y, j+2, dim), row(y, j+3, dim),
-				factors[f], factors[f+right], factors[f+2*right], factors[f+3*right])
-		}
-		for ; j < n; j++ {
-			vec.Add(o, row(y, j, dim), factors[at+j*right])
-		}
+	v0, v1, v2, v3 := vectors[0], vectors[1], vectors[2], vectors[3]
+	f0, f1, f2, f3 := row(factors, i, rank), row(factors, i+1, rank), row(factors, i+2, rank), row(factors, i+3, rank)
+	for r := range rank {
+		vec.Add4(row(out, r, len(v0)), v0, v1, v2, v3, f0[r], f1[r], f2[r], f3[r])
 	}
 }

@@ -32,8 +32,6 @@ func Evaluate(p Pairs, m *embed.Adapter, opts Options, each func() error) (Metri
 		}
 	}
 	var got Metrics
-	// Each own cosine is computed as those of the others are, by the same function
-	// over the same places: it must not be larger or smaller by rounding.
 	sims := make([]float32, n)
 	for i := range n {
 		if each != nil && i%100 == 99 {
@@ -41,7 +39,7 @@ func Evaluate(p Pairs, m *embed.Adapter, opts Options, each func() error) (Metri
 				return Metrics{}, err
 			}
 		}
-		against(sims, row(adapted.Anchors, i, dim), adapted.Positives, dim)
+		vec.Products(sims, row(adapted.Anchors, i, dim), adapted.Positives)
 		rank := 0
 		for _, s := range sims {
 			if s >= sims[i] {
@@ -58,13 +56,6 @@ func Evaluate(p Pairs, m *embed.Adapter, opts Options, each func() error) (Metri
 	loss, err := meanLoss(adapted, opts)
 	got.Loss = loss
 	return got, err
-}
-
-// against writes the products of a with all rows of m to out.
-func against(out, a, m []float32, dim int) {
-	for j := range out {
-		out[j] = vec.Dot(a, row(m, j, dim))
-	}
 }
 
 // meanLoss returns the loss of pairs that have gone through the adapter. A last

@@ -115,7 +115,7 @@ func TestGradients(t *testing.T) {
 	}
 	tr.batch.take(&p, []int32{0, 1, 2, 3, 4, 5, 6})
 	tr.batch.forward(tr.a, tr.b)
-	tr.batch.backward(tr.a, tr.b, tr.da, tr.db)
+	tr.batch.backward(tr.b, tr.da, tr.db)
 	for name, m := range map[string][2][]float32{"A": {tr.a, tr.da}, "B": {tr.b, tr.db}} {
 		for i, was := range m[0] {
 			const step = 1 << 7
@@ -183,7 +183,7 @@ func TestSameBitsOnEveryMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := hex.EncodeToString(sum[:8]) + fmt.Sprint(" ", metrics.Loss)
-	if want := "f2b2904fb61b4d1d 1.493384789976703"; got != want {
+	if want := "fd69c825001767e4 1.4933847964458846"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

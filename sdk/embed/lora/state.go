@@ -14,7 +14,7 @@ import (
 //	u32 × 4            rank, dim, epochs done, batch
 //	u64                seed
 //	f64                loss of the last epoch
-//	f32 × rank·dim × 6 A, its two moments, B, its two moments
+//	f32 × rank·dim × 6 A, its two moments, the transpose of B, its two moments
 //
 // All numbers are little-endian. Random numbers are made anew for each epoch, from
 // the seed and the epoch's number, and so have no state.

@@ -18,7 +18,7 @@ type Trainer struct {
 	order []int32
 	batch *batch
 
-	a, b   []float32 // the matrices
+	a, b   []float32 // the matrices, B as its transpose
 	da, db []float32 // their gradients
 	ma, mb moments
 
@@ -86,9 +86,7 @@ func (t *Trainer) Epoch(each func() error) error {
 		if loss-loss != 0 {
 			return fmt.Errorf("epoch %d: %w", t.epoch+1, ErrDiverged)
 		}
-		clear(t.da)
-		clear(t.db)
-		t.batch.backward(t.a, t.b, t.da, t.db)
+		t.batch.backward(t.b, t.da, t.db)
 		t.count(1)
 		t.ma.adam(t.a, t.da, t.opts.LearningRate, t.b1, t.b2)
 		t.mb.adam(t.b, t.db, t.opts.LearningRate, t.b1, t.b2)

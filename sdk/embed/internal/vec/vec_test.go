@@ -47,6 +47,26 @@ func TestSums(t *testing.T) {
 	}
 }
 
+// Products and Combine are a matrix and its transpose, for any number of rows.
+func TestMatrices(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for rows := range 11 {
+		const n = 13
+		x, y, m := random(rng, n), random(rng, rows), random(rng, rows*n)
+		var want float64
+		for k, c := range y {
+			want += float64(c) * float64(Dot(x, m[k*n:k*n+n]))
+		}
+		mx, my := make([]float32, rows), make([]float32, n)
+		Products(mx, x, m)
+		Combine(my, y, m)
+		if a, b := float64(Dot(y, mx)), float64(Dot(my, x)); math.Abs(a-want) > 1e-4 || math.Abs(b-want) > 1e-4 {
+			t.Errorf("%d rows: y·Mx is %v and Mᵀy·x %v, want %v", rows, a, b, want)
+		}
+	}
+}
+
 func TestNorm(t *testing.T) {
 	t.Parallel()
 	v := []float32{3, 0, -4}
