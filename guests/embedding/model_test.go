@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/abi/wire"
 	"github.com/wasmhost/wasmhost/sdk/embed"
 	"github.com/wasmhost/wasmhost/sdk/sdktest"
 )
@@ -296,4 +297,42 @@ func TestEmbedTexts(t *testing.T) {
 	if got, err := call(map[string]any{"texts": []any{"abc"}, "model": "big"}); err != nil || got["model"] != "big-v1" {
 		t.Errorf("the configured model: %v, %v", got, err)
 	}
+}
+
+// Whatever a server answers, there is a vector of the right length for each text,
+// or an error, or nothing.
+func FuzzAnswer(f *testing.F) {
+	for _, answer := range []any{
+		map[string]any{"model": "m", "dimension": int64(1), "vectors": []any{[]byte{0, 0, 0, 0}, nil}, "usage": map[string]any{"n": int64(1)}},
+		map[string]any{"model": "m", "dimension": int64(2), "vectors": []any{"x", []byte{1}}},
+		"hello", nil, []any{map[string]any{}},
+	} {
+		var w wire.Writer
+		if err := w.Value(answer); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(w.B)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := wire.NewReader(b)
+		answer, err := r.Value()
+		if err != nil {
+			return
+		}
+		m := &hosted{}
+		for range 2 { // the second time it must be of the same model
+			list, err := m.read(answer, 2)
+			if err != nil {
+				return
+			}
+			if len(list) != 2 || m.name() == "" || m.dimension() < 1 {
+				t.Fatalf("%d vectors of %q with %d dimensions", len(list), m.name(), m.dimension())
+			}
+			for _, v := range list {
+				if v.bytes != nil && (v.err != nil || !embed.Decode(make([]float32, m.dimension()), v.bytes)) {
+					t.Errorf("a vector of %d bytes, %v", len(v.bytes), v.err)
+				}
+			}
+		}
+	})
 }
