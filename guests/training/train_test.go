@@ -398,9 +398,17 @@ func TestBadTasks(t *testing.T) {
 	if _, err := h.Run(worker, sdktest.TaskOf("training", payload(map[string]any{"collection": "none"}))); !errors.Is(err, abi.UnknownCollection) {
 		t.Errorf("no such collection: %v", err)
 	}
-	h, table := world(t, 0, nil)
-	for i := range maxExamples + 1 {
-		table.Insert(int64(i), "a", "b")
+	h, _ = world(t, 0, nil)
+	fill := func(t *sdk.Task) error { // a batch takes less time than that many calls of Insert
+		b := sdk.NewBatch("id", "anchor", "positive")
+		for i := range maxExamples + 1 {
+			b.Row().Int(int64(i)).Text("a").Text("b")
+		}
+		_, err := t.Data.InsertRows("primary", "training_examples", b)
+		return err
+	}
+	if _, err := h.Run(sdk.WorkerFunc(fill), sdktest.Task{}); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := h.Run(worker, sdktest.TaskOf("training", payload(nil))); !errors.Is(err, abi.InvalidArgument) || !strings.Contains(abi.MessageOf(err), `10001 rows, but only 10000 fit into memory: give a "limit"`) {
 		t.Errorf("too many examples: %v", err)
