@@ -29,7 +29,7 @@ const (
 	// DefaultMaxBytes is what records take at most.
 	DefaultMaxBytes = 256 << 20
 
-	// sweepRecords is how many of the oldest one new record deletes at most.
+	// sweepRecords is how many of the oldest one new record looks at.
 	sweepRecords = 100
 )
 
@@ -40,7 +40,7 @@ type RecordsConfig struct {
 }
 
 // Records are the answers that were paid for, in the host's database. What is
-// older than Keep is deleted, and the oldest when all are larger than MaxBytes: a
+// older than Keep is deleted, and the oldest when all but it are as large as MaxBytes: a
 // task that comes again after that is paid for again. It is safe for concurrent
 // use.
 type Records struct {
@@ -118,8 +118,8 @@ func (r *Records) write(ctx context.Context, id identity, worker string, result 
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM ai_results WHERE id IN
-		(SELECT id FROM ai_results WHERE made < ? OR total <= ? ORDER BY id LIMIT ?)`,
-		now.Add(-r.keep).UnixMilli(), total-r.maxBytes, sweepRecords); err != nil {
+		(SELECT id FROM (SELECT id, made, total FROM ai_results ORDER BY id LIMIT ?) WHERE made < ? OR total <= ?)`,
+		sweepRecords, now.Add(-r.keep).UnixMilli(), total-r.maxBytes); err != nil {
 		return err
 	}
 	return tx.Commit()
