@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,9 +269,9 @@ func TestServerFaults(t *testing.T) {
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			well := false
+			var well atomic.Bool
 			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				if well {
+				if well.Load() {
 					stream(w, "Krill.", "stop", used)
 					return
 				}
@@ -299,7 +300,7 @@ func TestServerFaults(t *testing.T) {
 				t.Errorf("of the budget %d are taken: %v", reserved, err)
 			}
 			if f.answer != nil {
-				well = true
+				well.Store(true)
 				if _, err := w.call(t.Context(), worker("2", 1), abi.CommandGenerate, question(nil)); err != nil && f.change == nil {
 					t.Errorf("the next call: %v", err)
 				}
@@ -311,9 +312,9 @@ func TestServerFaults(t *testing.T) {
 // A server that is away, and then is there.
 func TestAttempts(t *testing.T) {
 	t.Parallel()
-	n := 0
+	var n atomic.Int64
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		switch n++; n {
+		switch n.Add(1) {
 		case 1:
 			status(429, "", "Retry-After", "3")(w, r)
 		case 2:
@@ -338,9 +339,9 @@ func TestAttempts(t *testing.T) {
 	// Nobody waits for what comes too late anyway.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	n = 0
-	if _, err := w.call(ctx, worker("2", 1), abi.CommandGenerate, question(nil)); !errors.Is(err, abi.Unavailable) || n != 1 || ctx.Err() != nil {
-		t.Errorf("asked %d times, %v", n, err)
+	n.Store(0)
+	if _, err := w.call(ctx, worker("2", 1), abi.CommandGenerate, question(nil)); !errors.Is(err, abi.Unavailable) || n.Load() != 1 || ctx.Err() != nil {
+		t.Errorf("asked %d times, %v", n.Load(), err)
 	}
 }
 

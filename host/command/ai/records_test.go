@@ -25,14 +25,13 @@ func encode(t *testing.T, v any) []byte {
 // host that has started again, and another call does not.
 func TestOnce(t *testing.T) {
 	t.Parallel()
-	n := 0
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		n++
+	var s *server
+	s = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/embeddings" {
 			fmt.Fprint(w, `{"data":[{"embedding":[1,2]}],"usage":{"prompt_tokens":7}}`)
 			return
 		}
-		stream(w, fmt.Sprint("Answer ", n), "stop", used)
+		stream(w, fmt.Sprint("Answer ", s.asked.Load()), "stop", used)
 	})
 	w := newWorld(t, s.URL, nil)
 	first := w.must(w.call(t.Context(), worker("17", 3), abi.CommandGenerate, question(nil)))
@@ -40,8 +39,8 @@ func TestOnce(t *testing.T) {
 	c := worker("17", 3)
 	c.Budget = w.budget(1500, 0)
 	again := w.must(w.call(t.Context(), c, abi.CommandGenerate, question(nil)))
-	if n != 1 || again["recalled"] != true || first["recalled"] != false {
-		t.Errorf("asked %d times, recalled %v", n, again["recalled"])
+	if s.asked.Load() != 1 || again["recalled"] != true || first["recalled"] != false {
+		t.Errorf("asked %d times, recalled %v", s.asked.Load(), again["recalled"])
 	}
 	again["recalled"] = false
 	if diff := cmp.Diff(first, again); diff != "" {
@@ -62,39 +61,39 @@ func TestOnce(t *testing.T) {
 		{"18", 3, nil},                      // of another task
 		{"17", 3, object{"seed": int64(1)}}, // another question, which must not get that answer
 	} {
-		before := n
+		before := s.asked.Load()
 		w.must(w.call(t.Context(), worker(other.task, other.call), abi.CommandGenerate, question(other.more)))
-		if n != before+1 {
+		if s.asked.Load() != before+1 {
 			t.Errorf("other call %d was not made", i)
 		}
 	}
 	// By a key of its own it is the same whatever it asks, and wherever it comes.
-	before := n
+	before := s.asked.Load()
 	a := w.must(w.call(t.Context(), worker("20", 1), abi.CommandGenerate, question(object{"key": "reply"})))
 	b := w.must(w.call(t.Context(), worker("20", 9), abi.CommandGenerate, question(object{"key": "reply", "seed": int64(5)})))
-	if n != before+1 || a["text"] != b["text"] {
-		t.Errorf("asked %d times for %v and %v", n-before, a["text"], b["text"])
+	if s.asked.Load() != before+1 || a["text"] != b["text"] {
+		t.Errorf("asked %d times for %v and %v", s.asked.Load()-before, a["text"], b["text"])
 	}
 	// Vectors are the same.
-	before = n
+	before = s.asked.Load()
 	for range 2 {
 		got := w.must(w.call(t.Context(), worker("21", 1), abi.CommandEmbed, object{"model": "m", "texts": []any{"a"}}))
 		if len(got["vectors"].([]any)[0].([]byte)) != 8 {
 			t.Errorf("got %v", got)
 		}
 	}
-	if n != before+1 {
-		t.Errorf("vectors were asked for %d times", n-before)
+	if s.asked.Load() != before+1 {
+		t.Errorf("vectors were asked for %d times", s.asked.Load()-before)
 	}
 	// Whoever has no task cannot come again.
-	before = n
+	before = s.asked.Load()
 	for range 2 {
 		c := worker("22", 1)
 		c.Unique = ""
 		w.must(w.call(t.Context(), c, abi.CommandGenerate, question(nil)))
 	}
-	if n != before+2 {
-		t.Errorf("callers without a task were answered %d times", n-before)
+	if s.asked.Load() != before+2 {
+		t.Errorf("callers without a task were answered %d times", s.asked.Load()-before)
 	}
 }
 
