@@ -52,6 +52,7 @@ var uses = map[string][]string{
 	"sdk/sdktest":      {"abi", "abi/wire", "sdk"},
 	"guests/archive":   {"abi", "abi/wire", "sdk"},
 	"guests/embedding": {"abi", "abi/wire", "sdk", "sdk/embed"},
+	"guests/inference": {"abi", "sdk"},
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
@@ -71,6 +72,7 @@ var testUses = map[string][]string{
 	"abi":              {"abi/wire"},
 	"guests/archive":   {"sdk/sdktest"},
 	"guests/embedding": {"sdk/sdktest"},
+	"guests/inference": {"sdk/sdktest"},
 	"sdk":              {"sdk/sdktest"},
 	"host/data":        {"host/data/datatest"},
 
@@ -84,7 +86,7 @@ var testUses = map[string][]string{
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler
 // that a guest's author may use, and so depend on nothing.
-var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/sdktest", "guests/archive", "guests/embedding"}
+var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/sdktest", "guests/archive", "guests/embedding", "guests/inference"}
 
 // keptTo lists modules that one package hides from the rest, so that replacing
 // one or mending a defect of one has one place.
