@@ -63,8 +63,8 @@ var uses = map[string][]string{
 }
 
 // leaf is the one package below sdk that the host uses: the model that guests
-// embed with, so that both give a text the same vector. It imports no other
-// package of the module, so nothing of the SDK comes with it: docs/RATIONALE.md.
+// embed with, so that both give a text the same vector. It imports no package of
+// the module that is not below itself, so nothing of the SDK comes with it: docs/RATIONALE.md.
 const leaf = "sdk/embed"
 
 // testUses lists what the tests of a package may import on top of that.
@@ -218,8 +218,9 @@ func TestImportsRunOneWay(t *testing.T) {
 // What the host has of the SDK is a leaf, and one package uses it.
 func TestTheHostUsesOneLeafOfTheSDK(t *testing.T) {
 	t.Parallel()
-	if len(uses[leaf]) > 0 || !slices.Contains(stdlibOnly, leaf) {
-		t.Errorf("%s may import %v: it is to depend on nothing", leaf, uses[leaf])
+	outside := func(path string) bool { return !strings.HasPrefix(path, leaf+"/") }
+	if slices.ContainsFunc(uses[leaf], outside) || !slices.Contains(stdlibOnly, leaf) {
+		t.Errorf("%s may import %v: it is to depend on nothing but what is below it", leaf, uses[leaf])
 	}
 	for name, allowed := range uses {
 		for _, path := range allowed {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -26,23 +27,11 @@ here: the demo writes its own wasmhost.toml.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, flag := range []string{"config", "state-dir", "workers-dir"} {
-				if cmd.Flag(flag).Changed {
-					return usageError("--%s has no meaning for the demo, which makes everything in its own folder: use --dir", flag)
-				}
+			log, out, err := a.demoOutput(cmd)
+			if err != nil {
+				return err
 			}
-			level := slog.LevelWarn
-			if value, ok := a.given["log.level"]; ok {
-				if err := level.UnmarshalText([]byte(value)); err != nil {
-					return usageError("--log-level %q: debug, info, warn or error", value)
-				}
-			}
-			opts.Log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
-			opts.Out = a.stdout
-			if a.json {
-				opts.Out = a.stderr
-			}
-			opts.Terminal = isTerminal(opts.Out)
+			opts.Log, opts.Out, opts.Terminal = log, out, isTerminal(out)
 			if opts.Rows < 1 || opts.Keep < 0 {
 				return usageError("--rows %d --keep %d: at least 1 and 0 are needed", opts.Rows, opts.Keep)
 			}
@@ -64,5 +53,26 @@ here: the demo writes its own wasmhost.toml.`,
 	flags.IntVar(&opts.Keep, "keep", 10_000, "newest messages, which stay in the primary")
 	must(cmd.MarkFlagDirname("dir"))
 	must(cmd.MarkFlagFilename("guest", "wasm"))
+	cmd.AddCommand(a.demoInferenceCommand())
 	return cmd
+}
+
+// demoOutput is where a demo logs, and where it tells people what happens.
+func (a *app) demoOutput(cmd *cobra.Command) (*slog.Logger, io.Writer, error) {
+	for _, flag := range []string{"config", "state-dir", "workers-dir"} {
+		if cmd.Flag(flag).Changed {
+			return nil, nil, usageError("--%s has no meaning for the demo, which makes everything in its own folder: use --dir", flag)
+		}
+	}
+	level := slog.LevelWarn
+	if value, ok := a.given["log.level"]; ok {
+		if err := level.UnmarshalText([]byte(value)); err != nil {
+			return nil, nil, usageError("--log-level %q: debug, info, warn or error", value)
+		}
+	}
+	out := a.stdout
+	if a.json {
+		out = a.stderr
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level})), out, nil
 }
