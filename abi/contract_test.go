@@ -396,7 +396,8 @@ func TestDocNamesOperatorsAndVerbs(t *testing.T) {
 		}
 	}
 	sameNames(t, "commands in docs/contract.md", commands, []string{abi.CommandPing, abi.CommandEmitEvent,
-		abi.CommandGetConfig, abi.CommandGetSession, abi.CommandSetSession, abi.CommandDeleteSession, abi.CommandSubmitTask, abi.CommandListCommands})
+		abi.CommandGetConfig, abi.CommandGetSession, abi.CommandSetSession, abi.CommandDeleteSession, abi.CommandSubmitTask, abi.CommandListCommands,
+		abi.CommandEmbed, abi.CommandGenerate})
 }
 
 func TestDocManifestIsOne(t *testing.T) {

@@ -3,6 +3,7 @@ package abi
 // Task is one unit of work as a guest receives it.
 type Task struct {
 	ID         string            // unique in the host's queue
+	Key        string            // of this task and of no other, of any host, at any time; the same in each attempt; "" on a host that has none
 	Kind       string            // what is asked for: a kind of the worker's own, or the name of a command it provides
 	Payload    []byte            // one msgpack value, as submitted
 	Attempt    int               // 1 on the first delivery

@@ -133,6 +133,7 @@ func (c *Config) check(sources map[string]string) Problems {
 			report("admission.trusted_keys", "%q is no public key of minisign; allowed: the second line of a .pub file, which begins with RW", key)
 		}
 	}
+	c.AI.check(report)
 	c.checkSockets(report)
 	return problems
 }

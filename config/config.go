@@ -24,6 +24,9 @@ type Config struct {
 
 	Command Command `koanf:"command"`
 
+	// AI is which models the commands ai/embed and ai/generate ask.
+	AI AI `koanf:"ai"`
+
 	Admission Admission `koanf:"admission"`
 
 	// Workers holds what is set and granted per worker, by the worker's name.
@@ -277,6 +280,12 @@ type Limits struct {
 	Events int `koanf:"events"`
 	// Tasks is the most tasks that are submitted, 1 to 1e6. Default 1000.
 	Tasks int `koanf:"tasks"`
+	// AITokens is the most tokens into and out of models, 0 to 1e15. 0 is no
+	// limit. Default 0.
+	AITokens int64 `koanf:"ai_tokens"`
+	// AICostUSD is the most that models may cost, in US dollars, 0 to 1e9. 0 is
+	// no limit. Default 0.
+	AICostUSD float64 `koanf:"ai_cost_usd"`
 	// NestedCalls is how many workers may wait for one another when the worker
 	// is called by one, 1 to 64. Default 8.
 	NestedCalls int `koanf:"nested_calls"`

@@ -125,6 +125,7 @@ func TestLoadFile(t *testing.T) {
 			"archive": {Path: "/data/archive.db", ReadOnly: true, BusyTimeout: 5 * time.Second, Readers: 4},
 		}, Queries: map[string]Query{"recent": {Handle: "archive", SQL: "SELECT id FROM chat_messages WHERE at > :since"}}},
 		Admission: Admission{NewWorkers: TrustAsk, Drain: 10 * time.Minute, WatchTasks: 20},
+		AI:        AI{Embed: Use{ProviderStatic}, Generate: Use{ProviderExtractive}, Keep: 192 * time.Hour},
 		Engine:    Engine{MaxModuleBytes: 1 << 20},
 		Queue:     Queue{Retention: 24 * time.Hour},
 		Orchestrator: Orchestrator{
@@ -180,6 +181,7 @@ func TestLoadWithoutAnything(t *testing.T) {
 		Log:       Log{Level: "info", Format: "text"},
 		Data:      Data{Adapter: Daemon},
 		Admission: Admission{NewWorkers: TrustAsk, Drain: 10 * time.Minute, WatchTasks: 20},
+		AI:        AI{Embed: Use{ProviderStatic}, Generate: Use{ProviderExtractive}, Keep: 192 * time.Hour},
 		Engine:    Engine{CompileCache: true, MaxModuleBytes: 64 << 20},
 		Queue:     Queue{Retention: 168 * time.Hour},
 		Orchestrator: Orchestrator{
@@ -313,7 +315,7 @@ func TestProblems(t *testing.T) {
 		want  []string // parts of each problem's line, in order
 	}{
 		{name: "unknown key", toml: `wokers_dir = "x"`,
-			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: admission, command, data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
+			want: []string{`wasmhost.toml: wokers_dir: unknown key (did you mean workers_dir?); allowed here: admission, ai, command, data, engine, log, orchestrator, queue, settings, state_dir, web, workers, workers_dir`}},
 		{name: "unknown nested key", toml: "[data.handles.primary]\npath = \"p\"\nreadonly = true",
 			want: []string{"data.handles.primary.readonly: unknown key (did you mean read_only?); allowed here: busy_timeout, events, path, read_only, readers"}},
 		{name: "nothing like it", toml: `zzzzzzzz = 1`, want: []string{"zzzzzzzz: unknown key; allowed here:"}},
@@ -529,6 +531,12 @@ func TestSchemaMatchesConfig(t *testing.T) {
 				kindDuration: reflect.TypeFor[time.Duration](), kindList: reflect.TypeFor[[]string](), kindGrant: reflect.TypeFor[Grant](),
 				kindSchedules: reflect.TypeFor[[]Schedule](),
 			}[n.leaf.kind]
+			if n.leaf.kind == kindFloat {
+				want = reflect.TypeFor[float64]()
+				if n.leaf.def == nil {
+					want = reflect.TypeFor[*float64]()
+				}
+			}
 			if n.leaf.kind == kindInt && (typ.Kind() == reflect.Int || typ.Kind() == reflect.Int64) {
 				want = typ
 			}

@@ -164,6 +164,17 @@ func (l *layer) parse(spec *leaf, value any) (any, bool) {
 			ok = err == nil
 		}
 		return n, ok && spec.min <= n && n <= spec.max
+	case kindFloat:
+		n, ok := value.(float64)
+		if i, whole := value.(int64); whole {
+			n, ok = float64(i), true
+		}
+		if isText && !l.typed {
+			var err error
+			n, err = strconv.ParseFloat(s, 64)
+			ok = err == nil
+		}
+		return n, ok && n >= float64(spec.min) && n <= float64(spec.max) // NaN is in no range
 	case kindDuration:
 		d, err := time.ParseDuration(s)
 		return d, isText && err == nil && spec.min <= int64(d) && int64(d) <= spec.max

@@ -22,6 +22,7 @@ const (
 	kindString kind = iota
 	kindBool
 	kindInt
+	kindFloat
 	kindDuration
 	kindList
 	kindGrant
@@ -32,7 +33,7 @@ const (
 type leaf struct {
 	kind     kind
 	def      any      // nil: no default
-	min, max int64    // of a kindInt, and of a kindDuration in nanoseconds
+	min, max int64    // of a kindInt and a kindFloat, and of a kindDuration in nanoseconds
 	oneOf    []string // of a kindString and of the parts of a kindList
 	path     bool     // relative to where it was written
 	most     int      // bytes of a path; 0 for no limit
@@ -47,6 +48,8 @@ func (l *leaf) allowed() string {
 		return "true or false"
 	case kindInt:
 		return fmt.Sprintf("a whole number from %d to %d", l.min, l.max)
+	case kindFloat:
+		return fmt.Sprintf("a number from %d to %d", l.min, l.max)
 	case kindDuration:
 		return fmt.Sprintf("a duration from %s to %s, such as \"30s\" or \"1h30m\"", shortDuration(time.Duration(l.min)), shortDuration(time.Duration(l.max)))
 	case kindList:
@@ -96,6 +99,12 @@ func flag(def bool) *node { return &node{leaf: &leaf{kind: kindBool, def: def}} 
 
 func number(def, low, high int64) *node {
 	return &node{leaf: &leaf{kind: kindInt, def: def, min: low, max: high}}
+}
+
+// amount is a number that may have a fraction. Without a default it may be
+// missing, which is not the same as 0: its field is a pointer.
+func amount(def any, most int64) *node {
+	return &node{leaf: &leaf{kind: kindFloat, def: def, max: most}}
 }
 
 func duration(def, low, high time.Duration) *node {
@@ -159,6 +168,7 @@ func schema() *node {
 			"socket_mode":  socketMode(),
 			"socket_group": {leaf: &leaf{kind: kindString}},
 		}),
+		"ai": aiSchema(),
 		"admission": table(map[string]*node{
 			"new_workers":       text(TrustAsk, TrustAsk, TrustManifest, TrustNone),
 			"require_signature": flag(false),
@@ -193,6 +203,8 @@ func schema() *node {
 				"commands":       number(int64(worker.Limits.Commands), 1, 1e9),
 				"events":         number(int64(worker.Limits.Events), 1, 1e9),
 				"tasks":          number(int64(worker.Limits.Tasks), 1, 1e6),
+				"ai_tokens":      number(worker.Limits.AITokens, 0, 1e15),
+				"ai_cost_usd":    amount(worker.Limits.AICostUSD, 1e9),
 				"nested_calls":   number(int64(worker.Limits.NestedCalls), 1, 64),
 				"transfer_bytes": number(worker.Limits.TransferBytes, 0, 1e15),
 				"rows":           number(worker.Limits.Rows, 0, 1e15),

@@ -92,7 +92,7 @@ func Live(key string) bool {
 		return false
 	}
 	_, rest, _ = strings.Cut(rest, ".") // names of workers have no dots
-	for _, live := range []string{"grants", "handles", "on", "schedule", "limits.rows", "limits.events", "limits.tasks"} {
+	for _, live := range []string{"grants", "handles", "on", "schedule", "limits.rows", "limits.events", "limits.tasks", "limits.ai_tokens", "limits.ai_cost_usd"} {
 		if rest == live || strings.HasPrefix(rest, live+".") {
 			return true
 		}

@@ -31,8 +31,9 @@ var uses = map[string][]string{
 	"config/cron": {},
 
 	"host": {"abi", "abi/wire", "config", "config/cron",
-		"host/command", "host/command/orchestrator", "host/command/socket", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
+		"host/command", "host/command/ai", "host/command/orchestrator", "host/command/socket", "host/data", "host/data/sqlite", "host/engine", "host/metrics", "host/queue", "host/web", "host/worker"},
 	"host/command":                   {"abi", "abi/wire"},
+	"host/command/ai":                {"abi", "abi/wire", "host/command", "sdk/embed"}, // see leaf
 	"host/command/orchestrator":      {"abi", "abi/wire", "host/command"},
 	"host/command/socket":            {"abi", "abi/wire", "host/command"},
 	"host/data":                      {"abi", "abi/wire"},
@@ -47,10 +48,11 @@ var uses = map[string][]string{
 	"host/worker":                    {"abi", "abi/wire", "config/cron"},
 
 	"sdk":              {"abi", "abi/wire"},
-	"sdk/embed":        {"sdk/embed/internal/vec"},
+	"sdk/embed":        {"sdk/embed/internal/vec"}, // see leaf
 	"sdk/sdktest":      {"abi", "abi/wire", "sdk"},
 	"guests/archive":   {"abi", "abi/wire", "sdk"},
 	"guests/embedding": {"abi", "abi/wire", "sdk", "sdk/embed"},
+	"guests/inference": {"abi", "sdk"},
 	"guests/training":  {"abi", "abi/wire", "sdk", "sdk/embed", "sdk/embed/lora"},
 
 	"sdk/embed/internal/vec": {},
@@ -64,12 +66,18 @@ var uses = map[string][]string{
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
 
+// leaf is the one package below sdk that the host uses: the model that guests
+// embed with, so that both give a text the same vector. It imports no package of
+// the module that is not below itself, so nothing of the SDK comes with it: docs/RATIONALE.md.
+const leaf = "sdk/embed"
+
 // testUses lists what the tests of a package may import on top of that.
 var testUses = map[string][]string{
 	"abi":              {"abi/wire"},
 	"guests/archive":   {"sdk/sdktest"},
 	"guests/embedding": {"sdk/sdktest"},
 	"guests/training":  {"sdk/sdktest"},
+	"guests/inference": {"sdk/sdktest"},
 	"sdk":              {"sdk/sdktest"},
 	"host/data":        {"host/data/datatest"},
 
@@ -86,7 +94,7 @@ var testUses = map[string][]string{
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler
 // that a guest's author may use, and so depend on nothing.
-var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/embed/internal/vec", "sdk/embed/lora", "sdk/sdktest", "guests/archive", "guests/embedding", "guests/training"}
+var stdlibOnly = []string{"abi", "abi/wire", "sdk", "sdk/embed", "sdk/embed/internal/vec", "sdk/embed/lora", "sdk/sdktest", "guests/archive", "guests/embedding", "guests/inference", "guests/training"}
 
 // keptTo lists modules that one package hides from the rest, so that replacing
 // one or mending a defect of one has one place.
@@ -215,6 +223,22 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
+// What the host has of the SDK is a leaf, and one package uses it.
+func TestTheHostUsesOneLeafOfTheSDK(t *testing.T) {
+	t.Parallel()
+	outside := func(path string) bool { return !strings.HasPrefix(path, leaf+"/") }
+	if slices.ContainsFunc(uses[leaf], outside) || !slices.Contains(stdlibOnly, leaf) {
+		t.Errorf("%s may import %v: it is to depend on nothing but what is below it", leaf, uses[leaf])
+	}
+	for name, allowed := range uses {
+		for _, path := range allowed {
+			if strings.HasPrefix(name, "host") && strings.HasPrefix(path, "sdk") && (path != leaf || name != "host/command/ai") {
+				t.Errorf("%s may import %s (%s)", name, path, rule)
+			}
+		}
+	}
+}
+
 func TestBreachesAreFound(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -227,6 +251,9 @@ func TestBreachesAreFound(t *testing.T) {
 		{pkg{ImportPath: "abi", Imports: []string{module + "/abi/wire"}}, "abi imports abi/wire (imports run one way"},
 		{pkg{ImportPath: "sdk", Imports: []string{module + "/host"}}, "sdk imports host ("},
 		{pkg{ImportPath: "host", Imports: []string{module + "/sdk"}}, "host imports sdk ("},
+		{pkg{ImportPath: "host/command/ai", Imports: []string{module + "/sdk/embed"}}, ""},
+		{pkg{ImportPath: "host/command/ai", Imports: []string{module + "/sdk"}}, "host/command/ai imports sdk ("},
+		{pkg{ImportPath: "host/command", Imports: []string{module + "/sdk/embed"}}, "host/command imports sdk/embed ("},
 		{pkg{ImportPath: "host/queue", Imports: []string{module + "/host/data"}}, "host/queue imports host/data ("},
 		{pkg{ImportPath: "host/worker", XTestImports: []string{module + "/host/worker"}}, ""},
 		{pkg{ImportPath: "host/worker", XTestImports: []string{module + "/host/engine"}}, "a test of host/worker imports host/engine ("},

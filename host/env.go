@@ -82,10 +82,13 @@ func (e *env) timeSQL(start time.Time) { e.sql += time.Since(start) }
 
 func (e *env) bill(u engine.Usage) metrics.Bill {
 	ms := metrics.Milliseconds
+	spent := e.caller.Budget.Spent()
 	return metrics.Bill{
 		WallMS: ms(u.Wall), CPUMS: ms(u.CPU), GuestMS: ms(u.Wall - u.Host), SQLMS: ms(e.sql), HostMS: ms(max(u.Host-e.sql, 0)),
 		RowsRead: e.data.RowsRead(), RowsWritten: e.rowsWritten, BytesRead: e.bytesRead, BytesWritten: e.bytesWritten, BytesIn: u.BytesIn, BytesOut: u.BytesOut,
 		Fuel: u.Fuel, HostCalls: u.HostCalls, Commands: u.CommandsRun, PeakMemoryBytes: u.PeakMemory,
+		AICalls: spent.Calls, AIRecalled: spent.Recalled, AIInputTokens: spent.InputTokens, AIOutputTokens: spent.OutputTokens,
+		AICostUSD: spent.CostUSD, AIUnpriced: spent.Unpriced,
 	}
 }
 

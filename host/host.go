@@ -14,6 +14,7 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/command/ai"
 	"github.com/wasmhost/wasmhost/host/data/sqlite"
 	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/metrics"
@@ -39,6 +40,7 @@ type Host struct {
 	engine    *engine.Engine
 	databases *databases
 	router    *command.Router
+	models    *ai.Service
 	outside   outside
 	metrics   *metrics.Metrics
 	oldest    time.Time // when the oldest task was submitted that had not ended when Run began; zero for none
@@ -81,6 +83,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Host, er
 		Events: h.state.Events, Sessions: h.state.Sessions, Config: settings{h}, Tasks: h.state,
 	}); err != nil {
 		return nil, fmt.Errorf("registering commands: %w", err)
+	}
+	if h.models, err = openModels(h); err != nil {
+		return nil, err
 	}
 	ec := engine.Config{MaxModuleBytes: cfg.Engine.MaxModuleBytes, Logger: log}
 	if cfg.Engine.CompileCache {
@@ -238,6 +243,9 @@ func (h *Host) Close() error {
 	}
 	if h.databases != nil {
 		errs = append(errs, h.databases.Close())
+	}
+	if h.models != nil {
+		h.models.Close()
 	}
 	h.outside.close()
 	if h.state != nil {

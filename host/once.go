@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -33,15 +35,29 @@ type once struct {
 	result   json.RawMessage
 }
 
-// onceFor is the once of a delivery. An ID alone could be another host's task, or
-// one of a queue that is gone.
+// uniqueName is a task's among all that there ever were. An ID alone could be
+// another host's task, or one of a queue that is gone.
+func (h *Host) uniqueName(d queue.Delivery) string {
+	return fmt.Sprintf("%s/%s@%d", h.state.id, d.ID, d.Created.UnixMilli())
+}
+
+// taskKey is what a guest is told of it: the same, but nothing about the host.
+func taskKey(unique string) string {
+	if unique == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(unique))
+	return hex.EncodeToString(sum[:16])
+}
+
+// onceFor is the once of a delivery.
 func (h *Host) onceFor(d queue.Delivery) *once {
 	forget := time.Now().Add(-h.cfg.Queue.Retention - markerMargin)
 	if !h.oldest.IsZero() && h.oldest.Before(forget) {
 		forget = h.oldest // a task as old may have its marker still to be looked for
 	}
 	return &once{
-		key:    fmt.Sprintf("%s/%s@%d", h.state.id, d.ID, d.Created.UnixMilli()),
+		key:    h.uniqueName(d),
 		forget: forget, queue: h.state.Queue, events: h.state.Events,
 	}
 }

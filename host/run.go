@@ -20,6 +20,7 @@ type job struct {
 	worker   string
 	version  *version
 	task     abi.Task // its DeadlineMS and Handles are filled in
+	unique   string   // its task among all that there ever were
 	chain    []string // commands that wait for it
 	once     *once    // of an atomic task; nil for none
 	dry      *dryRun  // nil for a run that has effects
@@ -49,9 +50,9 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		events:   h.state.Events,
 		told:     told,
 		caller: command.Caller{
-			Worker: j.worker, Task: j.task.ID, Chain: j.chain,
+			Worker: j.worker, Task: j.task.ID, Unique: j.unique, Chain: j.chain,
 			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
-			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks}),
+			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks, Tokens: cfg.Limits.AITokens, CostUSD: cfg.Limits.AICostUSD}),
 		},
 		log: h.log.With("worker", j.worker, "task", j.task.ID),
 	}
@@ -59,6 +60,7 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		j.task.DeadlineMS = deadline.UnixMilli()
 	}
 	j.task.Handles = cfg.Handles
+	j.task.Key = taskKey(j.unique)
 	if j.once != nil {
 		e.data.Atomically()
 		defer e.data.Rollback()
@@ -105,7 +107,7 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	}
 	log := h.log.With("worker", d.Worker, "task", d.ID, "attempt", d.Attempt)
 	j := job{
-		worker: d.Worker, version: v, progress: d.Progress,
+		worker: d.Worker, version: v, progress: d.Progress, unique: h.uniqueName(d),
 		task: abi.Task{ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt},
 	}
 	if d.DryRun {
@@ -178,7 +180,7 @@ func (p *provider) Call(ctx context.Context, c command.Call) ([]byte, error) {
 		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for one of %d calls to end: %w", cap(p.slots), ctx.Err())
 	}
 	result, _, err := p.host.run(ctx, job{
-		worker: p.worker, version: v, chain: c.Chain,
+		worker: p.worker, version: v, unique: c.Unique, chain: c.Chain,
 		task:     abi.Task{ID: c.Key, Kind: c.Name, Payload: c.Params, Attempt: 1},
 		progress: func(int64, int64) {}, // there is nobody to see it
 	})

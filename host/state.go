@@ -16,6 +16,7 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/command"
+	"github.com/wasmhost/wasmhost/host/command/ai"
 	"github.com/wasmhost/wasmhost/host/queue"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
@@ -29,6 +30,7 @@ type State struct {
 	Queue    *queue.Queue
 	Events   *command.Events
 	Sessions *command.Sessions
+	Answers  *ai.Records // that models gave and that were paid for
 
 	id  string // of the host
 	cfg *config.Config
@@ -69,6 +71,9 @@ func OpenState(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *St
 	}
 	if s.Sessions, err = command.OpenSessions(ctx, db); err != nil {
 		return nil, fmt.Errorf("opening the sessions: %w", err)
+	}
+	if s.Answers, err = ai.OpenRecords(ctx, db, ai.RecordsConfig{Keep: cfg.AI.Keep}); err != nil {
+		return nil, fmt.Errorf("opening the models' answers: %w", err)
 	}
 	return s, nil
 }

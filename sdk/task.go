@@ -10,6 +10,7 @@ import (
 // Task is one unit of work and the worker's way to the host while it lasts.
 type Task struct {
 	ID       string    // unique in the host's queue
+	Key      string    // of this task and no other, at any time; the same in each attempt: see [Task.UUID]
 	Kind     string    // what is asked for
 	Attempt  int       // 1 on the first delivery
 	Deadline time.Time // when the host ends the task; zero for never
@@ -27,6 +28,7 @@ type Task struct {
 func newTask(p *port, at *abi.Task) *Task {
 	t := &Task{
 		ID:       at.ID,
+		Key:      at.Key,
 		Kind:     at.Kind,
 		Attempt:  at.Attempt,
 		Payload:  Payload{raw: at.Payload},

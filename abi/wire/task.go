@@ -9,11 +9,17 @@ import (
 
 // Task appends t as the map that a guest finds in its input:
 //
-//	{id, kind, payload, attempt, deadline_ms, handles: {role: handle}}
+//	{id, kind, payload, attempt, deadline_ms, handles: {role: handle}, key?}
 //
-// A Payload of no bytes is sent as nil.
+// A Payload of no bytes is sent as nil, and a Key of none is left out.
 func (w *Writer) Task(t *abi.Task) {
-	w.Map(6)
+	if t.Key == "" {
+		w.Map(6)
+	} else {
+		w.Map(7)
+		w.key("key")
+		w.String(t.Key)
+	}
 	w.key("id")
 	w.String(t.ID)
 	w.key("kind")
@@ -44,6 +50,8 @@ func ReadTask(b []byte) (abi.Task, error) {
 		switch key {
 		case "id":
 			return readString(&r, &t.ID)
+		case "key":
+			return readString(&r, &t.Key)
 		case "kind":
 			return readString(&r, &t.Kind)
 		case "payload":

@@ -54,6 +54,7 @@ here: the demo writes its own wasmhost.toml.`,
 	must(cmd.MarkFlagDirname("dir"))
 	must(cmd.MarkFlagFilename("guest", "wasm"))
 	cmd.AddCommand(a.demoTrainingCommand())
+	cmd.AddCommand(a.demoInferenceCommand())
 	return cmd
 }
 

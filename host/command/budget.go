@@ -6,17 +6,22 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 )
 
-// Budget is how much a caller may still do. It is safe for concurrent use.
+// Budget is how much a caller may still do, and what it has spent. It is safe for
+// concurrent use.
 type Budget struct {
 	mu    sync.Mutex
 	left  Allowance
 	given Allowance
+	spent Spending
 }
 
 // Allowance is what a [Budget] begins with.
 type Allowance struct {
 	Events int // that events/emit records
 	Tasks  int // that tasks/submit submits
+
+	Tokens  int64   // of models, into and out of them; 0 for no limit
+	CostUSD float64 // of models; 0 for no limit
 }
 
 // NewBudget returns a Budget from which nothing has been taken.

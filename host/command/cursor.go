@@ -20,7 +20,7 @@ func (l *Events) Cursor(ctx context.Context, reader string) (id int64, known boo
 		return 0, false, nil
 	}
 	if err != nil {
-		return 0, false, dbError("reading a cursor", err)
+		return 0, false, DBError("reading a cursor", err)
 	}
 	return id, true, nil
 }
@@ -30,7 +30,7 @@ func (l *Events) SetCursor(ctx context.Context, reader string, id int64) error {
 	_, err := l.db.ExecContext(ctx, `INSERT INTO event_cursors (reader, event) VALUES (?, ?)
 		ON CONFLICT (reader) DO UPDATE SET event = excluded.event`, reader, id)
 	if err != nil {
-		return dbError("writing a cursor", err)
+		return DBError("writing a cursor", err)
 	}
 	return nil
 }

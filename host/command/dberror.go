@@ -6,9 +6,9 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 )
 
-// dbError gives a failure of the host's database its code, by SQLite's primary
+// DBError gives a failure of the host's database its code, by SQLite's primary
 // result code, https://sqlite.org/rescode.html.
-func dbError(doing string, err error) error {
+func DBError(doing string, err error) error {
 	code := abi.CodeOf(err)
 	var coded interface{ Code() int }
 	if errors.As(err, &coded) {

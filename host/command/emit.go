@@ -49,7 +49,7 @@ func (l *Events) Emit(ctx context.Context, events ...Event) ([]int64, error) {
 	case <-l.writing:
 	case <-ctx.Done():
 		if l.withdraw(m) {
-			return nil, dbError("emitting an event", context.Cause(ctx))
+			return nil, DBError("emitting an event", context.Cause(ctx))
 		}
 		<-l.writing // somebody writes it
 	}
@@ -108,20 +108,20 @@ func (l *Events) writePending(ctx context.Context) {
 func (l *Events) write(ctx context.Context, batch []*emission) error {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
-		return dbError("emitting an event", err)
+		return DBError("emitting an event", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
 	insert, err := tx.PrepareContext(ctx, `INSERT INTO events (time, name, worker, task, data, key) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (worker, key) WHERE key IS NOT NULL DO NOTHING`)
 	if err != nil {
-		return dbError("emitting an event", err)
+		return DBError("emitting an event", err)
 	}
 	defer insert.Close() //nolint:errcheck // part of the transaction
 	sweep := false
 	for _, m := range batch {
 		for i := range m.events {
 			if m.fresh[i], err = record(ctx, tx, insert, &m.events[i]); err != nil {
-				return dbError("emitting an event", err)
+				return DBError("emitting an event", err)
 			}
 			sweep = sweep || m.fresh[i] && m.events[i].ID%sweepEvery == 0
 		}
@@ -129,11 +129,11 @@ func (l *Events) write(ctx context.Context, batch []*emission) error {
 	if sweep {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM events WHERE id IN
 			(SELECT id FROM events WHERE id <= (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)`, l.cfg.Keep, sweepBatch); err != nil {
-			return dbError("deleting old events", err)
+			return DBError("deleting old events", err)
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return dbError("emitting an event", err)
+		return DBError("emitting an event", err)
 	}
 	return nil
 }

@@ -14,11 +14,11 @@ const maxEmit = 1000
 // events/emit {events: [{event, data?, key?}…]} -> {ids}, in one transaction
 func emitEvent(log *Events) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-		f := fieldsOf(params)
-		list, many := f.take("events")
+		f := FieldsOf(params)
+		list, many := f.Take("events")
 		if !many {
 			e := readEvent(f, c)
-			if err := f.end(); err != nil {
+			if err := f.End(); err != nil {
 				return nil, err
 			}
 			if err := c.Budget.events(1); err != nil {
@@ -30,7 +30,7 @@ func emitEvent(log *Events) Handler {
 			}
 			return map[string]any{"id": ids[0]}, nil
 		}
-		if err := f.end(); err != nil {
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 		events, err := readEvents(list, c)
@@ -74,26 +74,25 @@ func readEvents(list any, c Caller) ([]Event, error) {
 		if !ok {
 			return nil, abi.Errorf(abi.InvalidArgument, "events[%d]: a map is needed, not %s", i, kindOf(item))
 		}
-		f := fieldsOf(m)
-		f.where = fmt.Sprintf("events[%d].", i)
+		f := FieldsAt(fmt.Sprintf("events[%d].", i), m)
 		events[i] = readEvent(f, c)
-		if err := f.end(); err != nil {
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 	}
 	return events, nil
 }
 
-func readEvent(f *fields, c Caller) Event {
+func readEvent(f *Fields, c Caller) Event {
 	e := Event{
-		Name:   f.required("event", maxEventName),
-		Data:   f.json("data", MaxEventData),
-		Key:    f.text("key", maxEventKey),
+		Name:   f.Required("event", maxEventName),
+		Data:   f.JSON("data", MaxEventData),
+		Key:    f.Text("key", maxEventKey),
 		Worker: c.Worker,
 		Task:   c.Task,
 	}
 	if e.Name != "" && !eventName.MatchString(e.Name) {
-		f.fail("event", "%q: lower-case letters, digits and any of _ : . / -", clip(e.Name))
+		f.Fail("event", "%q: lower-case letters, digits and any of _ : . / -", clip(e.Name))
 	}
 	return e
 }

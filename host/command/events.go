@@ -107,7 +107,7 @@ func OpenEvents(ctx context.Context, db *sql.DB, cfg EventsConfig) (*Events, err
 		return nil, abi.Errorf(abi.InvalidArgument, "event log: Keep and Poll must not be negative")
 	}
 	if _, err := db.ExecContext(ctx, eventsSchema+";"+cursorsSchema); err != nil {
-		return nil, dbError("preparing the event log", err)
+		return nil, DBError("preparing the event log", err)
 	}
 	l := &Events{db: db, cfg: cfg, writing: make(chan struct{}, 1)}
 	l.writing <- struct{}{}
@@ -121,7 +121,7 @@ func (l *Events) Last(ctx context.Context) (int64, error) {
 	var id int64
 	err := l.db.QueryRowContext(ctx, `SELECT seq FROM sqlite_sequence WHERE name = 'events'`).Scan(&id)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, dbError("reading the event log", err)
+		return 0, DBError("reading the event log", err)
 	}
 	return id, nil
 }
@@ -130,7 +130,7 @@ func (l *Events) Last(ctx context.Context) (int64, error) {
 func (l *Events) First(ctx context.Context) (int64, error) {
 	var id sql.NullInt64
 	if err := l.db.QueryRowContext(ctx, `SELECT min(id) FROM events`).Scan(&id); err != nil {
-		return 0, dbError("reading the event log", err)
+		return 0, DBError("reading the event log", err)
 	}
 	return id.Int64, nil
 }
@@ -169,7 +169,7 @@ const scanPage = 1000
 func (l *Events) scan(ctx context.Context, after int64, limit int, pattern string) (found []Event, last int64, err error) {
 	rows, err := l.db.QueryContext(ctx, `SELECT id, time, name, worker, task, data FROM events WHERE id > ? ORDER BY id LIMIT ?`, after, scanPage)
 	if err != nil {
-		return nil, after, dbError("reading the event log", err)
+		return nil, after, DBError("reading the event log", err)
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err says what matters
 	last = after
@@ -178,7 +178,7 @@ func (l *Events) scan(ctx context.Context, after int64, limit int, pattern strin
 		var ms int64
 		var data []byte
 		if err := rows.Scan(&e.ID, &ms, &e.Name, &e.Worker, &e.Task, &data); err != nil {
-			return nil, after, dbError("reading the event log", err)
+			return nil, after, DBError("reading the event log", err)
 		}
 		last = e.ID
 		if matches(pattern, e.Name) {
@@ -187,7 +187,7 @@ func (l *Events) scan(ctx context.Context, after int64, limit int, pattern strin
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, after, dbError("reading the event log", err)
+		return nil, after, DBError("reading the event log", err)
 	}
 	return found, last, nil
 }

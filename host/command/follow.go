@@ -139,7 +139,7 @@ func (l *Events) Wait(ctx context.Context, after int64) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			return dbError("reading the event log", err)
+			return DBError("reading the event log", err)
 		case more:
 			return nil
 		}

@@ -13,9 +13,9 @@ const maxConfigKey = 256
 // A key that was not granted is NotGranted, whether it is set or not.
 func getConfig(source Config) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-		f := fieldsOf(params)
-		key := f.required("key", maxConfigKey)
-		if err := f.end(); err != nil {
+		f := FieldsOf(params)
+		key := f.Required("key", maxConfigKey)
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 		if !c.MayRead(key) {

@@ -44,6 +44,10 @@ type Caller struct {
 	Budget *Budget // what is left to it; nil for no end
 	Held   *Held   // holds its events until something else has happened; nil to record them at once
 
+	// Unique names the task among all that there ever were: its id may come again
+	// when the host's database was made anew. "" for a caller without a task.
+	Unique string
+
 	Call  int64    // which of the task's calls it is, from 1
 	Chain []string // commands that wait for it: see [Call.Chain]
 

@@ -7,7 +7,7 @@ import "context"
 // A caller sees what it may call, and no other name.
 func listCommands(r *Router) Handler {
 	return func(_ context.Context, c Caller, params map[string]any) (any, error) {
-		if err := fieldsOf(params).end(); err != nil {
+		if err := FieldsOf(params).End(); err != nil {
 			return nil, err
 		}
 		names := []string{}

@@ -22,6 +22,7 @@ type Call struct {
 	Name   string
 	Params []byte // one msgpack map, nil for none; valid until Call returns
 	Key    string // the same when the caller's task is run again and calls again
+	Unique string // as Key, but no other call's at any time: see [Caller.Unique]
 
 	// Chain are the commands that wait for this call, the outermost first, and
 	// this one. What the provider calls must carry it on, in [Caller.Chain].
@@ -75,7 +76,7 @@ func (r *Router) provider(ctx context.Context, p provided, c Caller, name string
 	if !some {
 		params = nil
 	}
-	result, err := p.provider.Call(ctx, Call{Name: name, Params: params, Key: c.Key(), Chain: append(slices.Clone(c.Chain), name)})
+	result, err := p.provider.Call(ctx, Call{Name: name, Params: params, Key: c.Key(), Unique: c.UniqueKey(), Chain: append(slices.Clone(c.Chain), name)})
 	if err == nil {
 		result, err = checkResult(result)
 	}
@@ -116,6 +117,15 @@ func checkResult(b []byte) ([]byte, error) {
 		return nil, abi.Errorf(abi.Failed, "its result is not one msgpack value of bounded size: %s", abi.MessageOf(err))
 	}
 	return b, nil
+}
+
+// UniqueKey is Key of a task that has a name of its own for all time; "" for one
+// without.
+func (c Caller) UniqueKey() string {
+	if c.Unique == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s.%d", c.Unique, c.Call)
 }
 
 // Key names one call of one task, the same when the task is run again and calls

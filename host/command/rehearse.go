@@ -28,14 +28,17 @@ func (r *Router) Rehearse(ctx context.Context, c Caller, name string, params []b
 		return result, true, err
 	}
 	r.mu.RLock()
-	_, isBuiltin := r.handlers[name]
+	own, isBuiltin := r.handlers[name]
 	_, isProvided := r.provided[name]
 	known := isBuiltin || isProvided || r.fallback != nil
 	r.mu.RUnlock()
 	if !known {
 		return nil, true, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
 	}
-	h := func(context.Context, Caller, map[string]any) (any, error) { return nil, nil }
+	h := own.Rehearse
+	if h == nil {
+		h = func(context.Context, Caller, map[string]any) (any, error) { return nil, nil }
+	}
 	switch name {
 	case abi.CommandEmitEvent:
 		c.Held = NewHeld("") // of this call only: nothing is ever recorded

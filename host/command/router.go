@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,9 +35,22 @@ const (
 // Handler provides one command. params is never nil; its values are nil, bool,
 // int64, float64, string, []byte, []any and map[string]any. The result may be of
 // those and of whatever else msgpack encodes without an extension type, structs
-// with msgpack tags included. An error keeps its code; one without becomes Internal. ctx ends ten seconds after the call began
-// at the latest.
+// with msgpack tags included. An error keeps its code; one without becomes
+// Internal. ctx ends ten seconds after the call began at the latest, unless
+// [Command.Within] says otherwise.
 type Handler func(ctx context.Context, c Caller, params map[string]any) (any, error)
+
+// Command is a command of the host's own.
+type Command struct {
+	Handler Handler
+
+	// Rehearse answers in Handler's place where nothing is to happen: see
+	// [Router.Rehearse]. nil answers nil.
+	Rehearse Handler
+
+	// Within is when Handler's ctx ends at the latest; 0 for ten seconds.
+	Within time.Duration
+}
 
 // Fallback provides the commands that nobody else does. It tells of one that it
 // does not have by UnknownCommand, and ends a call in time itself.
@@ -49,7 +63,7 @@ type Router struct {
 	log *slog.Logger
 
 	mu       sync.RWMutex
-	handlers map[string]Handler
+	handlers map[string]Command
 	provided map[string]provided
 	observe  func(command string, code abi.Code, took time.Duration)
 	fallback Fallback
@@ -62,7 +76,7 @@ func NewRouter(log *slog.Logger) *Router {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Router{
-		log: log, handlers: map[string]Handler{}, provided: map[string]provided{},
+		log: log, handlers: map[string]Command{}, provided: map[string]provided{},
 		observe: func(string, abi.Code, time.Duration) {},
 	}
 }
@@ -86,8 +100,12 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Register adds a command of the host's own. A name that is taken is an error.
-func (r *Router) Register(name string, h Handler) error {
+// Register adds a command of the host's own that ends within ten seconds. A name
+// that is taken is an error.
+func (r *Router) Register(name string, h Handler) error { return r.Add(name, Command{Handler: h}) }
+
+// Add is Register for a command that is more than its handler.
+func (r *Router) Add(name string, c Command) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -96,7 +114,7 @@ func (r *Router) Register(name string, h Handler) error {
 	if _, taken := r.handlers[name]; taken {
 		return abi.Errorf(abi.Conflict, "command %s is registered already", name)
 	}
-	r.handlers[name] = h
+	r.handlers[name] = c
 	return nil
 }
 
@@ -131,7 +149,7 @@ func (r *Router) Execute(ctx context.Context, c Caller, name string, params []by
 		return nil, abi.Errorf(abi.NotGranted, "command %q was not granted", name)
 	}
 	r.mu.RLock()
-	h, isBuiltin := r.handlers[name]
+	own, isBuiltin := r.handlers[name]
 	p, isProvided := r.provided[name]
 	fallback := r.fallback
 	r.mu.RUnlock()
@@ -140,10 +158,10 @@ func (r *Router) Execute(ctx context.Context, c Caller, name string, params []by
 	var err error
 	switch {
 	case isBuiltin || isProvided:
-		ctx, cancel := context.WithTimeout(ctx, callDeadline)
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(own.Within, callDeadline))
 		defer cancel()
 		if isBuiltin {
-			result, err = r.builtin(ctx, h, c, name, params)
+			result, err = r.builtin(ctx, own.Handler, c, name, params)
 		} else {
 			result, err = r.provider(ctx, p, c, name, params)
 		}

@@ -11,9 +11,9 @@ import (
 // session/get {sessionId?} -> {found, sessionId, data?, expires_ms?}
 func getSession(sessions SessionReader) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-		f := fieldsOf(params)
-		id := f.text("sessionId", maxSessionID)
-		if err := f.end(); err != nil {
+		f := FieldsOf(params)
+		id := f.Text("sessionId", maxSessionID)
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 		if id == "" {
@@ -37,14 +37,14 @@ func getSession(sessions SessionReader) Handler {
 // session/set {sessionId, data, ttl_ms?} -> {sessionId, expires_ms}
 func setSession(now func() time.Time, set func(context.Context, Session) error) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-		f := fieldsOf(params)
-		id := f.required("sessionId", maxSessionID)
+		f := FieldsOf(params)
+		id := f.Required("sessionId", maxSessionID)
 		if params["data"] == nil {
-			f.fail("data", "is required")
+			f.Fail("data", "is required")
 		}
-		data := f.object("data")
-		ttl := f.integer("ttl_ms", 1, MaxSessionTTL.Milliseconds(), DefaultSessionTTL.Milliseconds())
-		if err := f.end(); err != nil {
+		data := f.Object("data")
+		ttl := f.Integer("ttl_ms", 1, MaxSessionTTL.Milliseconds(), DefaultSessionTTL.Milliseconds())
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 		expires := now().Add(time.Duration(ttl) * time.Millisecond)
@@ -58,9 +58,9 @@ func setSession(now func() time.Time, set func(context.Context, Session) error) 
 // session/delete {sessionId} -> {sessionId, deleted}
 func deleteSession(del func(ctx context.Context, worker, id string) (bool, error)) Handler {
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-		f := fieldsOf(params)
-		id := f.required("sessionId", maxSessionID)
-		if err := f.end(); err != nil {
+		f := FieldsOf(params)
+		id := f.Required("sessionId", maxSessionID)
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 		deleted, err := del(ctx, c.Worker, id)

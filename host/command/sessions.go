@@ -52,7 +52,7 @@ type Sessions struct {
 // OpenSessions prepares the database, which stays the caller's.
 func OpenSessions(ctx context.Context, db *sql.DB) (*Sessions, error) {
 	if _, err := db.ExecContext(ctx, sessionsSchema); err != nil {
-		return nil, dbError("preparing the sessions", err)
+		return nil, DBError("preparing the sessions", err)
 	}
 	return &Sessions{db: db, now: time.Now}, nil
 }
@@ -70,7 +70,7 @@ func (s *Sessions) Get(ctx context.Context, worker, id string) (*Session, error)
 		return nil, abi.Errorf(abi.NotFound, "no session %q", clip(id))
 	}
 	if err != nil {
-		return nil, dbError("reading a session", err)
+		return nil, DBError("reading a session", err)
 	}
 	r := wire.NewReader(data)
 	v, err := r.Value()
@@ -93,7 +93,7 @@ func (s *Sessions) Set(ctx context.Context, session Session) error {
 	}
 	err = s.set(ctx, &session, data, now)
 	if err != nil && abi.CodeOf(err) != abi.LimitExceeded {
-		return dbError("writing a session", err)
+		return DBError("writing a session", err)
 	}
 	return err
 }
@@ -128,7 +128,7 @@ func (s *Sessions) Delete(ctx context.Context, worker, id string) (deleted bool,
 		n, err = res.RowsAffected()
 	}
 	if err != nil {
-		return false, dbError("deleting a session", err)
+		return false, DBError("deleting a session", err)
 	}
 	return n > 0, nil
 }

@@ -12,20 +12,20 @@ func submitTask(tasks Submitter) Handler {
 	const maxText = 1024
 	var lastMS = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMilli()
 	return func(ctx context.Context, c Caller, params map[string]any) (any, error) {
-		f := fieldsOf(params)
+		f := FieldsOf(params)
 		s := Submission{
-			Worker:    f.required("worker", maxText),
-			Kind:      f.text("kind", maxText),
-			UniqueKey: f.text("unique_key", maxText),
-			Priority:  int(f.integer("priority", 1, 4, 0)),
+			Worker:    f.Required("worker", maxText),
+			Kind:      f.Text("kind", maxText),
+			UniqueKey: f.Text("unique_key", maxText),
+			Priority:  int(f.Integer("priority", 1, 4, 0)),
 		}
-		if payload := f.object("payload"); payload != nil {
+		if payload := f.Object("payload"); payload != nil {
 			s.Payload = f.encode("payload", payload, 2*MaxParams)
 		}
-		if ms := f.integer("at_ms", 1, lastMS, 0); ms > 0 {
+		if ms := f.Integer("at_ms", 1, lastMS, 0); ms > 0 {
 			s.At = time.UnixMilli(ms)
 		}
-		if err := f.end(); err != nil {
+		if err := f.End(); err != nil {
 			return nil, err
 		}
 		if err := c.Budget.tasks(1); err != nil {

@@ -19,6 +19,15 @@ type Bill struct {
 	HostCalls       int64   `json:"host_calls"`        //
 	Commands        int64   `json:"commands"`          //
 	PeakMemoryBytes uint64  `json:"peak_memory_bytes"` // of linear memory
+
+	// What models took. Of a call whose answer was recorded already nothing is
+	// counted but the call.
+	AICalls        int64   `json:"ai_calls,omitempty"`
+	AIRecalled     int64   `json:"ai_recalled,omitempty"`
+	AIInputTokens  int64   `json:"ai_input_tokens,omitempty"` // as far as the servers told
+	AIOutputTokens int64   `json:"ai_output_tokens,omitempty"`
+	AICostUSD      float64 `json:"ai_cost_usd,omitempty"` // of the calls whose cost is known
+	AIUnpriced     int64   `json:"ai_unpriced,omitempty"` // calls whose cost is not
 }
 
 // Milliseconds are the unit of a Bill's times.

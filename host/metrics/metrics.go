@@ -15,7 +15,7 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	attempts, calls, fuel, cpu, guest, sql, hostCalls, commands, rowsRead, rowsWritten, rowBytes, transfer *prometheus.CounterVec
+	attempts, calls, fuel, cpu, guest, sql, hostCalls, commands, rowsRead, rowsWritten, rowBytes, transfer, asked, tokens, cost, unpriced, spent *prometheus.CounterVec
 
 	wall, memory, callTime *prometheus.HistogramVec
 }
@@ -48,6 +48,11 @@ func New() *Metrics {
 	m.rowsWritten = counter("worker_rows_written_total", "Rows inserted, updated or deleted.", "worker")
 	m.rowBytes = counter("worker_row_bytes_total", "Bytes of rows, read by guests or written by them.", "worker", "direction")
 	m.transfer = counter("worker_transfer_bytes_total", "All bytes between guests and the host: in is to the host.", "worker", "direction")
+	m.spent = counter("worker_ai_cost_usd_total", "US dollars that the worker's calls of models cost, as far as it is known.", "worker")
+	m.asked = counter("ai_calls_total", "Calls that came to a model, by the code they ended with; recorded for an answer that was paid for before.", "model", "code")
+	m.tokens = counter("ai_tokens_total", "Tokens of texts that went in and of answers that came out, as far as servers told.", "model", "direction")
+	m.cost = counter("ai_cost_usd_total", "US dollars, as far as prices and tokens are known.", "model")
+	m.unpriced = counter("ai_unpriced_calls_total", "Answered calls whose cost is not known.", "model")
 	m.memory = histogram("worker_peak_memory_bytes", "The largest size of the guest's memory in one run.", prometheus.ExponentialBuckets(1<<20, 2, 13), "worker")
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -84,6 +89,7 @@ func (m *Metrics) Used(worker string, b *Bill) {
 	m.rowBytes.WithLabelValues(worker, "written").Add(float64(b.BytesWritten))
 	m.transfer.WithLabelValues(worker, "in").Add(float64(b.BytesIn))
 	m.transfer.WithLabelValues(worker, "out").Add(float64(b.BytesOut))
+	m.spent.WithLabelValues(worker).Add(b.AICostUSD)
 	m.memory.WithLabelValues(worker).Observe(float64(b.PeakMemoryBytes))
 }
 

@@ -119,7 +119,7 @@ func (h *Host) Run(w sdk.Worker, task Task) (Result, error) {
 	if task.ID == "" {
 		task.ID = "task-1"
 	}
-	at := abi.Task{ID: task.ID, Kind: task.Kind, Attempt: max(task.Attempt, 1), Handles: maps.Clone(task.Handles)}
+	at := abi.Task{ID: task.ID, Key: "key of " + task.ID, Kind: task.Kind, Attempt: max(task.Attempt, 1), Handles: maps.Clone(task.Handles)}
 	if !task.Deadline.IsZero() {
 		at.DeadlineMS = task.Deadline.UnixMilli()
 	}
