@@ -88,10 +88,10 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	return fresh, nil
 }
 
-// hideShadows takes away the tables that a vec0 table keeps its data in and that
-// SQLite takes for ordinary ones, as sqlite-vec 0.1.9 claims them by names that it
-// does not give: vector_chunks where it is vector_chunks00. What a worker wrote
-// there would be read as memory of a size that is known.
+// hideShadows takes away the tables that a vec0 table keeps its data in. SQLite
+// takes some of them for ordinary ones, NAME_vector_chunks00 for one, as
+// sqlite-vec 0.1.9 does not claim them all. What stands in there is read as memory
+// of a known size, so no worker may write it.
 func (sc *schema) hideShadows() {
 	for table, module := range sc.virtual {
 		if module != "vec0" {

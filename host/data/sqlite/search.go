@@ -71,10 +71,11 @@ var malformed = []struct {
 	words *regexp.Regexp
 	text  string
 }{
-	{regexp.MustCompile(`^fts5: syntax error near "(.*)"$`), `the full-text query has a syntax error near "$1"`},
+	{regexp.MustCompile(`(?s)^fts5: syntax error near "(.*)"$`), `the full-text query has a syntax error near "$1"`},
 	{regexp.MustCompile(`^unterminated string$`), `the full-text query has a quote that is not closed`},
 	{regexp.MustCompile(`^unknown special query: `), `the full-text query begins with *`},
-	{regexp.MustCompile(`^no such column: (.*)$`), `the full-text query names the column "$1", which the index does not have`},
+	{regexp.MustCompile(`(?s)^no such column: (.*)$`), `the full-text query names the column "$1", which the index does not have`},
+	{regexp.MustCompile(`(?s)^expected integer, got "(.*)"$`), `the full-text query has "$1" where NEAR takes a number`},
 	{regexp.MustCompile(`^fts5: parser stack overflow$|^fts5 expression tree is too large`), `the full-text query is nested too deeply`},
 	{regexp.MustCompile(`^fts5: (phrase|NEAR|column) queries are not supported`), `the full-text index takes no $1 queries`},
 	{regexp.MustCompile(`First vector has (\d+) dimensions, while the second has (\d+)`), `a vector of $1 dimensions is compared with one of $2`},
