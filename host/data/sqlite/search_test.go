@@ -271,7 +271,7 @@ func TestSearchIsForNamedQueries(t *testing.T) {
 // FuzzSearch gives values of a worker's to statements that search: what comes is
 // rows or an error of the worker's, never one of the host's.
 func FuzzSearch(f *testing.F) {
-	for _, v := range [][]byte{float32s(1, 0, 0), float32s(math.NaN(), 1, 2), {1, 2, 3}, []byte("[1,2,3]"), []byte("[1,,2]"), []byte("[-1e-40, NaN, inf]"),
+	for _, v := range [][]byte{float32s(1, 0, 0), float32s(math.NaN(), 1, 2), {1, 2, 3}, []byte(`NEAR(0,A)`), []byte("[1,2,3]"), []byte("[1,,2]"), []byte("[-1e-40, NaN, inf]"),
 		[]byte(`"whale" OR dog*`), []byte(`NEAR(a b, 3)`), []byte(`{body} : ^whale`), []byte(`- body : "x" + "y"`), []byte("\"\xff\x00")} {
 		f.Add(v, true)
 		f.Add(v, false)
