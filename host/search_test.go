@@ -131,9 +131,9 @@ func TestMixedSearch(t *testing.T) {
 			t.Errorf("place %d: %+v in the database, %+v in the guest", i+1, near[i], plain[i])
 		}
 	}
-	for name, want := range map[string]string{"documents_fts": "not_granted", "documents_near": "invalid_argument"} {
+	for name, code := range map[string]abi.Code{"documents_fts": abi.Failed, "documents_near": abi.InvalidArgument} {
 		_, err := ask(h, t, map[string]any{"text": "a dog", "keywords": name})
-		datatest.WantError(t, err, abi.Failed, want, name)
+		datatest.WantError(t, err, code, name)
 	}
 }
 
