@@ -55,7 +55,8 @@ sql = """
 handle = "primary"
 sql = """
   SELECT id, vec_distance_cosine(embedding, :vector) AS distance FROM documents
-  WHERE embedding_model = :model ORDER BY distance NULLS LAST, id LIMIT :most"""
+  WHERE embedding_model = :model AND length(embedding) = length(:vector)
+  ORDER BY distance NULLS LAST, id LIMIT :most"""
 
 # What workers read with the command config/get.
 [settings.archive]
