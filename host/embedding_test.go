@@ -2,29 +2,48 @@ package host_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/metrics"
 	"github.com/wasmhost/wasmhost/host/queue"
 	"github.com/wasmhost/wasmhost/sdk/embed"
 )
 
+// embeddingGuest builds the worker and compiles it, once for all worlds.
+var embeddingGuest = sync.OnceValues(func() (string, error) {
+	wasm := filepath.Join(filepath.Dir(archiveWasm), "embedding.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", wasm, "../guests/embedding")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the worker: %w\n%s", err, out)
+	}
+	w := &world{dir: wasm + ".world"}
+	w.must(os.MkdirAll(w.path("workers"), 0o755))
+	w.must(os.Link(wasm, w.path("workers/embedding.wasm")))
+	h, err := host.New(context.Background(), w.config(), discard())
+	w.must(err)
+	w.must(h.Close())
+	return wasm, nil
+})
+
 // addEmbedding drops the worker into the folder, grants it what it needs, and
 // makes a table for it.
 func (w *world) addEmbedding() *sql.DB {
 	w.Helper()
-	wasm := w.path("workers/embedding.wasm")
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", wasm, "../guests/embedding")
-	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		w.Fatalf("building the worker: %v\n%s", err, out)
-	}
+	wasm, err := embeddingGuest()
+	w.must(err)
+	w.must(os.Link(wasm, w.path("workers/embedding.wasm")))
+	w.addCompiled(wasm + ".world")
 	w.toml += `
 [workers.embedding]
 max_attempts = 1
