@@ -265,6 +265,10 @@ var otherWords = []struct{ question, answer string }{
 	{"a newborn child", `baby|babies|infant`},
 }
 
+// corpusStep is which sentences of the corpus TestOtherWords takes: each, or each
+// tenth.
+var corpusStep = 1
+
 // TestOtherWords asks the corpus, by the command of the worker, and looks among the
 // first ten hits for a sentence that answers the question and shares no word with
 // it. It prints the list, misses too.
@@ -275,7 +279,13 @@ func TestOtherWords(t *testing.T) {
 	}
 	w := newWorld(t)
 	db := w.addSearch()
-	w.insert(db, corpus(t))
+	var sentences []string
+	for i, s := range corpus(t) {
+		if i%corpusStep == 0 {
+			sentences = append(sentences, s)
+		}
+	}
+	w.insert(db, sentences)
 	h, _ := w.start()
 	w.embed(h)
 	foundOnes, inWords := 0, 0
@@ -308,8 +318,8 @@ func TestOtherWords(t *testing.T) {
 			inWords++
 		}
 	}
-	t.Logf("%d of %d found among the first ten of 35,305 sentences without a word of the question; with keywords mixed in %d\n%s", foundOnes, len(otherWords), inWords, &list)
-	if foundOnes < 18 {
+	t.Logf("%d of %d found among the first ten of %d sentences without a word of the question; with keywords mixed in %d\n%s", foundOnes, len(otherWords), len(sentences), inWords, &list)
+	if least := map[int]int{1: 18, 10: 15}[corpusStep]; foundOnes < least {
 		t.Errorf("found %d of %d, fewer than ever before", foundOnes, len(otherWords))
 	}
 }
