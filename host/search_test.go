@@ -232,8 +232,9 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// otherWords are questions, and how a sentence that answers it is known. Both were
-// written down before the first run and are all that were tried.
+// otherWords are questions, and how a sentence that answers it is known. None was
+// changed or left out after the first run; what twenty others find had been looked at
+// before they were written.
 var otherWords = []struct{ question, answer string }{
 	{"joblessness", `unemploy|out of work`},
 	{"physicians for grandparents", `(older|elderly|aged?)\b.*(medical|hospital|health|doctor)|(medical|hospital|health|doctor).*(older|elderly|aged?)\b`},
