@@ -43,7 +43,7 @@ bin/guests/%.wasm: FORCE
 	@if [ -f guests/$*/$*.toml ]; then cp guests/$*/$*.toml bin/guests/; fi
 
 .PHONY: run
-run: build ## builds, then the demo: archives real rows; ARGS are its flags
+run: build ## builds, then the demo: archives real rows and searches them; ARGS are its flags
 	$(say) 'bin/wasmhost demo $(ARGS)'
 	@bin/wasmhost demo $(ARGS)
 

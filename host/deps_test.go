@@ -62,7 +62,8 @@ var uses = map[string][]string{
 	// are reached and guests are run is the host's alone.
 	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/command/socket", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
 	"cmd/wasmhost/crash": {},
-	"cmd/wasmhost/demo":  {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/demo": {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch",
+		"sdk/embed"}, // holds the worker's vectors against native ones
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
 }
 
@@ -104,6 +105,7 @@ var keptTo = []struct {
 }{
 	{"github.com/tetratelabs/wazero", []string{"host/engine"}},
 	{"modernc.org/sqlite/lib", []string{"host/data/sqlite", "host/data/sqlite/internal/lite"}},
+	{"modernc.org/sqlite/vec", []string{"host/data/sqlite/internal/lite"}},
 	{"modernc.org/libc", []string{"host/data/sqlite/internal/lite"}},
 	{"github.com/riverqueue", []string{"host/queue"}},
 	{"github.com/prometheus", []string{"host/metrics"}},

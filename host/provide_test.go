@@ -45,11 +45,17 @@ func (w *world) addGuest(name string) {
 		return
 	}
 	w.must(os.WriteFile(w.path("test.compiled"), nil, 0o600))
-	w.must(filepath.WalkDir(file+".world/state/compiled", func(from string, e fs.DirEntry, err error) error {
+	w.addCompiled(file + ".world")
+}
+
+// addCompiled takes over what the host of another world has compiled.
+func (w *world) addCompiled(other string) {
+	w.Helper()
+	w.must(filepath.WalkDir(other+"/state/compiled", func(from string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		to := w.path("state/compiled/" + strings.TrimPrefix(from, file+".world/state/compiled/"))
+		to := w.path("state/compiled/" + strings.TrimPrefix(from, other+"/state/compiled/"))
 		if _, err := os.Stat(to); err == nil {
 			return nil
 		}

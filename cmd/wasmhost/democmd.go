@@ -14,12 +14,15 @@ func (a *app) demoCommand() *cobra.Command {
 	opts := demo.Options{Program: a.program}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Archive real rows in a folder of its own, and check the result",
+		Short: "Archive and search real rows in a folder of its own, and check the result",
 		Long: `Make a database of chat messages from public-domain text, archive all but the
 newest with the archive worker, and check in SQL that each row is in exactly one
-of the two databases and byte for byte what it was. Exit code 1 if it is not.
+of the two databases and byte for byte what it was. Then embed documents with the
+embedding worker, ask them three questions by its command embedding/query, and
+check vectors and answers against native code. Exit code 1 if anything is not as it
+should be.
 
-All files are in one folder, about 160 MB of them with the default number of
+All files are in one folder, about 210 MB of them with the default number of
 rows. A folder with other files in it is refused; one that the demo made before
 is cleared of what the demo put there. The configuration flags do not count
 here: the demo writes its own wasmhost.toml.`,
@@ -32,8 +35,8 @@ here: the demo writes its own wasmhost.toml.`,
 				return err
 			}
 			opts.Log, opts.Out, opts.Terminal = log, out, isTerminal(out)
-			if opts.Rows < 1 || opts.Keep < 0 {
-				return usageError("--rows %d --keep %d: at least 1 and 0 are needed", opts.Rows, opts.Keep)
+			if opts.Rows < 1 || opts.Keep < 0 || opts.Documents < 1 {
+				return usageError("--rows %d --keep %d --documents %d: at least 1, 0 and 1 are needed", opts.Rows, opts.Keep, opts.Documents)
 			}
 			summary, err := demo.Run(cmd.Context(), opts)
 			var mismatch *demo.Mismatch
@@ -48,11 +51,12 @@ here: the demo writes its own wasmhost.toml.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.Dir, "dir", "bin/demo", "`folder` of the demo")
-	flags.StringVar(&opts.Guest, "guest", "bin/guests/archive.wasm", "`file` of the archive worker")
+	flags.StringVar(&opts.Guests, "guests", "bin/guests", "`folder` of archive.wasm and embedding.wasm")
 	flags.IntVar(&opts.Rows, "rows", 100_000, "messages to make")
 	flags.IntVar(&opts.Keep, "keep", 10_000, "newest messages, which stay in the primary")
+	flags.IntVar(&opts.Documents, "documents", 20_000, "sentences to embed, at most 35,305")
 	must(cmd.MarkFlagDirname("dir"))
-	must(cmd.MarkFlagFilename("guest", "wasm"))
+	must(cmd.MarkFlagDirname("guests"))
 	cmd.AddCommand(a.demoTrainingCommand())
 	cmd.AddCommand(a.demoInferenceCommand())
 	return cmd

@@ -417,10 +417,12 @@ func TestCompletions(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	guest, binary := filepath.Join(dir, "archive.wasm"), filepath.Join(dir, "wasmhost")
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, guest, "../../guests/archive", "-buildmode=c-shared")
+	binary := filepath.Join(dir, "wasmhost")
+	for _, name := range []string{"archive", "embedding"} {
+		goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, name+".wasm"), "../../guests/"+name, "-buildmode=c-shared")
+	}
 	goBuild(t, nil, binary, ".")
-	cmd := exec.Command(binary, "demo", "--dir", filepath.Join(dir, "demo"), "--rows", "400", "--keep", "150", "--guest", guest, "--json")
+	cmd := exec.Command(binary, "demo", "--dir", filepath.Join(dir, "demo"), "--rows", "400", "--keep", "150", "--documents", "600", "--guests", dir, "--json")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -428,7 +430,8 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &errs)
 	}
 	var summary demo.Summary
-	if err := json.Unmarshal(out, &summary); err != nil || summary.Archived != 250 || summary.Kept != 150 || summary.Bill.WallMS <= 0 || summary.Bill.PeakMemoryBytes == 0 {
+	if err := json.Unmarshal(out, &summary); err != nil || summary.Archived != 250 || summary.Kept != 150 || summary.Bill.WallMS <= 0 || summary.Bill.PeakMemoryBytes == 0 ||
+		summary.Search.Embedded != 600 || len(summary.Search.Answers) != 3 || len(summary.Search.Answers[0].Hits) != 3 {
 		t.Fatalf("%v, %+v\n%s", err, summary, &errs)
 	}
 	file := filepath.Join(dir, "demo", config.DefaultFile)
@@ -440,7 +443,7 @@ func TestDemo(t *testing.T) {
 	}
 	// Another folder is not touched.
 	var refused output
-	if code := Main(t.Context(), []string{"wasmhost", "demo", "--dir", dir, "--guest", guest}, strings.NewReader(""), &refused, &refused, nil); code != exitFailed || !strings.Contains(refused.String(), "choose another folder") {
+	if code := Main(t.Context(), []string{"wasmhost", "demo", "--dir", dir, "--guests", dir}, strings.NewReader(""), &refused, &refused, nil); code != exitFailed || !strings.Contains(refused.String(), "choose another folder") {
 		t.Errorf("a foreign folder: exit %d, want %d\n%s", code, exitFailed, refused.String())
 	}
 }

@@ -54,6 +54,19 @@
 // score and columns, and with compared and skipped, the rows with a vector that
 // were compared and could not be.
 //
+// Two more name queries of the operator's, which the worker must be granted:
+//
+//	vectors   compares in the database, in the worker's place. Its parameters are
+//	          :vector (float32, little-endian), :model and :most; its columns are
+//	          the key and the cosine distance, nearest first
+//	keywords  searches the words, in a full-text index. Its parameters are :words,
+//	          a query for FTS5 in which each word is quoted, and :most; its column
+//	          is the key, best first
+//
+// With keywords the two rankings are mixed by reciprocal rank fusion, 100 rows of
+// each, and every hit has in lists its places in those that it is in, and its
+// cosine if it is among the nearest.
+//
 // # The command embedding/embed
 //
 // Takes texts, a list of up to 1000, and model: static, static+lora:ID or what the

@@ -22,6 +22,7 @@ type place struct {
 	question              string
 	k                     int64
 	columns               []string
+	vectors, keywords     string // queries of the operator's; empty for none
 }
 
 func readTask(t *sdk.Task) (o place, err error) {
@@ -54,7 +55,13 @@ func readTask(t *sdk.Task) (o place, err error) {
 
 func readQuery(t *sdk.Task) (o place, err error) {
 	p := t.Payload
-	err = p.Only("text", "k", "collection", "source_handle", "key", "vector_column", "model_column", "columns")
+	err = p.Only("text", "k", "collection", "source_handle", "key", "vector_column", "model_column", "columns", "vectors", "keywords")
+	if err != nil {
+		return o, err
+	}
+	if o.vectors, err = p.StringOr("vectors", ""); err == nil {
+		o.keywords, err = p.StringOr("keywords", "")
+	}
 	if err != nil {
 		return o, err
 	}

@@ -12,16 +12,8 @@ import (
 	"github.com/wasmhost/wasmhost/sdk/embed"
 )
 
-// hit is a row that is among the nearest.
-type hit struct {
-	key   any
-	score float64
-	order int64 // in which it was read: rows of one score stay in the order of their keys
-}
-
-// Query answers embedding/query. It compares the text with every vector of the
-// collection: at 10,000 rows that takes less time than an index would take to
-// be read by each clean sandbox.
+// Query answers embedding/query. Without a query of the operator's it compares
+// the text with every vector of the collection itself: see nearest.
 func Query(t *sdk.Task) error {
 	at, err := readQuery(t)
 	if err != nil {
@@ -31,18 +23,49 @@ func Query(t *sdk.Task) error {
 	if err != nil {
 		return err
 	}
-	hits, compared, skipped, err := nearest(t, &at, m.name(), question)
-	if err == nil {
-		var list []any
-		if list, err = describe(t, &at, hits); err == nil {
-			return t.Return(map[string]any{"model": m.name(), "hits": list, "compared": compared, "skipped": skipped})
-		}
+	answer, err := search(t, &at, m.name(), question)
+	if err != nil {
+		return fmt.Errorf("querying %s.%s: %w", at.handle, at.collection, err)
 	}
-	return fmt.Errorf("querying %s.%s: %w", at.handle, at.collection, err)
+	return t.Return(answer)
 }
 
-// nearest reads all vectors of the model and keeps the k best.
-func nearest(t *sdk.Task, at *place, model string, question []float32) (best []hit, compared, skipped int64, err error) {
+// search ranks the rows in each way that is asked for, and mixes if those are two.
+func search(t *sdk.Task, at *place, model string, question []float32) (map[string]any, error) {
+	most := at.k
+	if at.keywords != "" {
+		most = fuseDepth
+	}
+	var near, named []hit
+	var compared, skipped int64
+	var err error
+	if at.vectors != "" {
+		near, skipped, err = nearestInSQL(t, at, model, question, most)
+		compared = int64(len(near))
+	} else {
+		near, compared, skipped, err = nearest(t, at, model, question, most)
+	}
+	if words := keywords(at.question); err == nil && at.keywords != "" && words != "" {
+		named, err = ranked(t, at.keywords, words)
+	}
+	if err != nil {
+		return nil, err
+	}
+	hits := near
+	if at.keywords != "" {
+		if hits, err = fuse(near, named); err != nil {
+			return nil, err
+		}
+		hits = hits[:min(len(hits), int(at.k))]
+	}
+	list, err := describe(t, at, hits)
+	return map[string]any{"model": model, "hits": list, "compared": compared, "skipped": skipped}, err
+}
+
+// nearest reads all vectors of the model and keeps the best. It takes time in
+// proportion to the rows, which come into the guest: an index would have to, too,
+// for each clean sandbox.
+func nearest(t *sdk.Task, at *place, model string, question []float32, most int64) (best []hit, compared, skipped int64, err error) {
 	rows, err := t.Data.Rows(abi.Query{
 		Handle: at.handle, Collection: at.collection, Columns: []string{at.key, at.vector, at.model},
 		Where:   []abi.Condition{{Column: at.vector, Op: abi.NotNull}},
@@ -61,7 +84,7 @@ func nearest(t *sdk.Task, at *place, model string, question []float32) (best []h
 			continue
 		}
 		score := cosine(question, v)
-		if len(best) == int(at.k) && score <= best[len(best)-1].score {
+		if len(best) == int(most) && score <= best[len(best)-1].score {
 			compared++
 			continue
 		}
@@ -70,13 +93,13 @@ func nearest(t *sdk.Task, at *place, model string, question []float32) (best []h
 			_ = rows.Close() // this error is the one to tell
 			return nil, 0, 0, err
 		}
-		h := hit{key, score, compared}
+		h := hit{key: key, score: score, order: compared}
 		compared++
 		i, _ := slices.BinarySearchFunc(best, h, func(a, b hit) int {
 			return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.order, b.order))
 		})
 		best = slices.Insert(best, i, h)
-		best = best[:min(len(best), int(at.k))]
+		best = best[:min(len(best), int(most))]
 	}
 	return best, compared, skipped, rows.Err()
 }
@@ -101,7 +124,7 @@ func describe(t *sdk.Task, at *place, hits []hit) ([]any, error) {
 	list := make([]any, 0, len(hits))
 	if len(at.columns) == 0 {
 		for _, h := range hits {
-			list = append(list, map[string]any{"key": h.key, "score": h.score})
+			list = append(list, h.tell())
 		}
 		return list, nil
 	}
@@ -146,7 +169,10 @@ func describe(t *sdk.Task, at *place, hits []hit) ([]any, error) {
 			_ = rows.Close() // this error is the one to tell
 			return nil, err
 		}
-		list = append(list, map[string]any{"key": key, "score": scores[id].score, "columns": values})
+		h := scores[id]
+		told := h.tell()
+		told["columns"] = values
+		list = append(list, told)
 	}
 	return list, rows.Err()
 }

@@ -33,15 +33,21 @@ func build(t *testing.T, pkg string, args, env []string) string {
 // twenty seconds under the race detector.
 func TestRun(t *testing.T) {
 	t.Parallel()
-	guest := build(t, "github.com/wasmhost/wasmhost/guests/archive", []string{"-buildmode=c-shared"}, []string{"GOOS=wasip1", "GOARCH=wasm"})
+	guests := t.TempDir()
+	for _, name := range guestNames {
+		wasm := build(t, "github.com/wasmhost/wasmhost/guests/"+name, []string{"-buildmode=c-shared"}, []string{"GOOS=wasip1", "GOARCH=wasm"})
+		if err := os.Rename(wasm, filepath.Join(guests, name+".wasm")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	program := build(t, "github.com/wasmhost/wasmhost/cmd/wasmhost", nil, nil)
 	dir := filepath.Join(t.TempDir(), "demo folder")
-	for _, test := range []struct{ rows, keep, all, archived, kept, progress string }{
-		{"2550", "200", "2,550", "2,350", "200", "23"},
-		{"300", "0", "300", "300", "0", "3"}, // the same folder again, and everything
-		{"50", "80", "50", "0", "50", "0"},   // nothing to do
+	for _, test := range []struct{ rows, keep, documents, all, archived, kept, progress, pages string }{
+		{"2550", "200", "1100", "2,550", "2,350", "200", "23", "3"},
+		{"300", "0", "500", "300", "300", "0", "3", "1"}, // the same folder again, and everything
+		{"50", "80", "1", "50", "0", "50", "0", "1"},     // nothing to archive
 	} {
-		out, err := exec.Command(program, "demo", "--dir", dir, "--guest", guest, "--rows", test.rows, "--keep", test.keep).CombinedOutput()
+		out, err := exec.Command(program, "demo", "--dir", dir, "--guests", guests, "--rows", test.rows, "--keep", test.keep, "--documents", test.documents).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%+v: %v\n%s", test, err, out)
 		}
@@ -49,6 +55,7 @@ func TestRun(t *testing.T) {
 			"primary    " + test.all + " chat messages in primary.db", "archived   " + test.archived + " rows", "rows/s; guest",
 			"each of " + test.all + " rows in exactly one database, byte for byte",
 			"exactly the newest " + test.kept + " in the primary; " + test.progress + " progress events, 1 complete",
+			`asked      "a huge beast of the ocean"`, "native code finds the same 3 nearest to each question; " + test.pages + " progress events, 1 complete",
 			program + " --config '" + filepath.Join(dir, "wasmhost.toml") + "' tasks",
 		} {
 			if !strings.Contains(string(out), want) {
@@ -70,17 +77,25 @@ func mustAtoi(t *testing.T, s string) int {
 	return n
 }
 
+// putGuests makes a folder with something for each worker.
+func putGuests(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range guestNames {
+		put(t, filepath.Join(dir, name+".wasm"), text)
+	}
+	return dir
+}
+
 func TestRunWithoutAWorker(t *testing.T) {
 	t.Parallel()
-	noWasm := filepath.Join(t.TempDir(), "archive.wasm")
-	put(t, noWasm, "this is no module")
-	for guest, want := range map[string]string{
-		filepath.Join(t.TempDir(), "none.wasm"): "make build",
-		noWasm:                                  "worker archive is refused",
+	for guests, want := range map[string]string{
+		t.TempDir():                       "make build",
+		putGuests(t, "this is no module"): "worker archive is refused",
 	} {
-		_, err := Run(t.Context(), Options{Dir: filepath.Join(t.TempDir(), "d"), Guest: guest, Rows: 10, Keep: 1, Out: io.Discard, Log: slog.New(slog.DiscardHandler)})
+		_, err := Run(t.Context(), Options{Dir: filepath.Join(t.TempDir(), "d"), Guests: guests, Rows: 10, Keep: 1, Documents: 1, Out: io.Discard, Log: slog.New(slog.DiscardHandler)})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", guest, err, want)
+			t.Errorf("%s: got %v, want %q", guests, err, want)
 		}
 	}
 }
@@ -89,9 +104,7 @@ func TestRunIsInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	guest := filepath.Join(t.TempDir(), "archive.wasm")
-	put(t, guest, "never looked at")
-	_, err := Run(ctx, Options{Dir: filepath.Join(t.TempDir(), "d"), Guest: guest, Rows: 10, Keep: 1, Out: io.Discard, Log: slog.New(slog.DiscardHandler)})
+	_, err := Run(ctx, Options{Dir: filepath.Join(t.TempDir(), "d"), Guests: putGuests(t, "never looked at"), Rows: 10, Keep: 1, Documents: 1, Out: io.Discard, Log: slog.New(slog.DiscardHandler)})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}

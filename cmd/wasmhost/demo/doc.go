@@ -7,7 +7,12 @@
 // shows its progress. When the host has stopped it checks in SQL, without any
 // help of host or worker, that the two databases together hold each row of the
 // copy exactly once and byte for byte, and that the events tell the same
-// story. Any difference is an error that names the row.
+// story.
+//
+// A table of documents, real sentences, is embedded by the embedding worker, whose
+// command embedding/query then answers three questions. Every vector and every
+// answer is compared with those of native code. Any difference is an error that
+// names the row.
 //
 // Everything is in one folder, which carries a marker file. A folder with
 // other content and without the marker is refused; in one with the marker only

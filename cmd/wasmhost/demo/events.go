@@ -56,12 +56,12 @@ func checkEvents(events []command.Event, task string, archived int64) (progress 
 	return progress, nil
 }
 
-// allEvents reads the whole event log, from its beginning.
-func allEvents(ctx context.Context, log *command.Events) ([]command.Event, error) {
+// allEvents reads the events whose names match a pattern, from the first.
+func allEvents(ctx context.Context, log *command.Events, pattern string) ([]command.Event, error) {
 	const page = 1000
 	var all []command.Event
 	for after := int64(0); ; after = all[len(all)-1].ID {
-		events, err := log.Since(ctx, after, page, "archive:*")
+		events, err := log.Since(ctx, after, page, pattern)
 		if err != nil {
 			return nil, fmt.Errorf("reading the events: %w", err)
 		}

@@ -18,8 +18,11 @@ const markerText = "This folder was made by wasmhost demo, which makes it again 
 
 // files are the paths in the demo's folder.
 type files struct {
-	dir, primary, archive, original, config, workers, guest, state string
+	dir, primary, archive, original, config, workers, state string
 }
+
+// guest is the file of a worker.
+func (f files) guest(name string) string { return filepath.Join(f.workers, name+".wasm") }
 
 func filesIn(dir string) files {
 	return files{
@@ -29,7 +32,6 @@ func filesIn(dir string) files {
 		original: filepath.Join(dir, "original.db"),
 		config:   filepath.Join(dir, "wasmhost.toml"),
 		workers:  filepath.Join(dir, "workers"),
-		guest:    filepath.Join(dir, "workers", "archive.wasm"),
 		state:    filepath.Join(dir, "wasmhost-state"),
 	}
 }
@@ -71,7 +73,10 @@ func prepare(dir string) (files, error) {
 // clearOwn deletes what the demo made, by name. Of the host's state it keeps the
 // compiled modules. Nothing is deleted while a host works in the folder.
 func clearOwn(f files) error {
-	names := []string{f.config, f.guest}
+	names := []string{f.config}
+	for _, name := range guestNames {
+		names = append(names, f.guest(name))
+	}
 	for _, name := range []string{f.primary, f.archive, f.original} {
 		names = append(names, name, name+"-wal", name+"-shm", name+"-journal")
 	}

@@ -58,7 +58,7 @@ func TestPrepareClearsItsOwnFilesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := []string{f.primary, f.primary + "-wal", f.archive, f.archive + "-shm", f.original, f.config, f.guest, filepath.Join(f.state, "host.db")}
+	own := []string{f.primary, f.primary + "-wal", f.archive, f.archive + "-shm", f.original, f.config, f.guest("archive"), f.guest("embedding"), filepath.Join(f.state, "host.db")}
 	others := []string{filepath.Join(dir, "notes.txt"), filepath.Join(f.workers, "mine.wasm"), filepath.Join(f.state, "compiled", "x")}
 	for _, name := range append(own, others...) {
 		put(t, name, "x")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/data"
 	"github.com/wasmhost/wasmhost/host/data/sqlite/internal/lite"
@@ -34,6 +36,9 @@ func (c *cursor) selects(conn *conn, sql string, params map[string]any) error {
 		c.names, err = resultColumns(c.st)
 	}
 	if err == nil {
+		err = c.search(conn, params)
+	}
+	if err == nil {
 		err = discreet(conn.bind(c.st, values))
 	}
 	if err != nil {
@@ -43,9 +48,22 @@ func (c *cursor) selects(conn *conn, sql string, params map[string]any) error {
 	return c.start(conn)
 }
 
+// search looks at how the statement searches, if it does.
+func (c *cursor) search(conn *conn, params map[string]any) error {
+	schema, err := c.store.schemaOf(conn)
+	if err != nil {
+		return err
+	}
+	s := schema.searches(c.st)
+	c.discreet = func(err error) error { return discreet(s.wrong(err)) }
+	return s.check(params)
+}
+
 // operators are the rights of the operator's statements: to read, and nothing
-// else that SQLite has a name for.
-var operators = &lite.Rights{ID: "operator", Allow: onlyReads}
+// else that SQLite has a name for. Only they call sqlite-vec.
+var operators = &lite.Rights{ID: "operator", Note: true, Allow: func(u lite.Use) bool {
+	return onlyReads(u) || u.Action == sqlite3.SQLITE_FUNCTION
+}}
 
 // resultColumns returns the names of what a statement of the operator's
 // selects, or what is wrong with it.

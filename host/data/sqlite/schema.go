@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"regexp"
 	"strings"
 	"sync"
 
@@ -12,8 +13,9 @@ import (
 // when they are first asked for, so that one broken view breaks nothing else.
 type schema struct {
 	version int64
-	names   map[string]bool // of collections, true for views
-	effects bool            // there is the host's own table
+	names   map[string]bool   // of collections, true for views
+	effects bool              // there is the host's own table
+	virtual map[string]string // the module of each virtual table, in small letters
 
 	mu       sync.Mutex
 	tables   map[string]*table
@@ -43,6 +45,7 @@ type column struct {
 
 const (
 	collectionsSQL = `SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view')`
+	virtualSQL     = `SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND rootpage = 0`
 	columnsSQL     = `SELECT name, "notnull", pk, hidden, type FROM pragma_table_xinfo(?)`
 )
 
@@ -55,7 +58,7 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	if known := s.schema.Load(); known != nil && known.version == version {
 		return known, nil
 	}
-	fresh := &schema{version: version, names: make(map[string]bool), tables: make(map[string]*table)}
+	fresh := &schema{version: version, names: make(map[string]bool), virtual: make(map[string]string), tables: make(map[string]*table)}
 	err = c.each(collectionsSQL, "", func(row *lite.Stmt) {
 		name := string(row.Column(0).Bytes())
 		if strings.EqualFold(name, effectsTable) {
@@ -70,9 +73,44 @@ func (s *Store) schemaOf(c *conn) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = c.each(virtualSQL, "", func(row *lite.Stmt) {
+		var module string
+		if m := usingModule.FindSubmatch(row.Column(1).Bytes()); m != nil {
+			module = strings.ToLower(string(m[1]))
+		}
+		fresh.virtual[string(row.Column(0).Bytes())] = module
+	})
+	if err != nil {
+		return nil, err
+	}
+	fresh.hideShadows()
 	s.schema.Store(fresh)
 	return fresh, nil
 }
+
+// hideShadows takes away the tables that a vec0 table keeps its data in. SQLite
+// takes some of them for ordinary ones, NAME_vector_chunks00 for one, as
+// sqlite-vec 0.1.9 does not claim them all. What stands in there is read as memory
+// of a known size, so no worker may write it.
+func (sc *schema) hideShadows() {
+	for table, module := range sc.virtual {
+		if module != "vec0" {
+			continue
+		}
+		for name := range sc.names {
+			if len(name) > len(table) && strings.EqualFold(name[:len(table)], table) && vec0Shadow.MatchString(name[len(table):]) {
+				delete(sc.names, name)
+			}
+		}
+	}
+}
+
+var vec0Shadow = regexp.MustCompile(`(?i)^_(chunks|rowids|info|auxiliary|(vector_chunks|metadatachunks|metadatatext)[0-9]+)$`)
+
+// usingModule finds the module in the statement that made a virtual table. SQLite
+// keeps it as it was written, from the name on. Whoever tricks this, with a name
+// that has USING in it, gets the limits of another module.
+var usingModule = regexp.MustCompile(`(?is)\bUSING\s+"?(\w+)`)
 
 // table returns a collection, read through c if it was not asked for before.
 func (sc *schema) table(c *conn, name string) (*table, error) {

@@ -176,6 +176,8 @@ func (s *seen) writing() *lite.Rights {
 	return &lite.Rights{ID: "write " + s.rights.ID(), Allow: func(u lite.Use) bool {
 		trigger := u.Within != "" && u.Within != "sqlite_returning" // SQLite makes RETURNING a trigger too
 		switch {
+		case u.Action == sqlite3.SQLITE_FUNCTION:
+			return harmless(u)
 		case harmless(u), trigger, s.reach.triggers && onlyReads(u), s.reach.does(u):
 			return true
 		case u.Name != s.name:
@@ -196,9 +198,9 @@ func (s *seen) writing() *lite.Rights {
 }
 
 // harmless is what reaches no table by itself. Defaults and generated columns
-// call functions.
+// call functions; those of sqlite-vec are for the operator's statements only.
 func harmless(u lite.Use) bool {
-	return u.Action == sqlite3.SQLITE_SELECT || u.Action == sqlite3.SQLITE_FUNCTION
+	return u.Action == sqlite3.SQLITE_SELECT || u.Action == sqlite3.SQLITE_FUNCTION && !isVector(u.Detail)
 }
 
 // onlyReads is all that a SELECT can be made of.

@@ -9,6 +9,7 @@ import (
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite/vec" // sqlite-vec, which SQLite loads into every connection
 )
 
 // Options say how to open a connection.
@@ -33,6 +34,7 @@ type Conn struct {
 	cached cache
 
 	rights     *Rights // of the statement that is being prepared
+	noted      noted   // of it, so far
 	authorizer func(tls *libc.TLS, arg uintptr, action int32, name, detail, database, within uintptr) int32
 
 	mu     sync.Mutex // between Interrupt and what it must not meet: Close and Shield

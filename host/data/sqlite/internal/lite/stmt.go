@@ -13,6 +13,7 @@ type Stmt struct {
 	c     *Conn
 	p     uintptr
 	stage *memory // the connection's, or its own
+	noted noted
 }
 
 // Prepare compiles one statement, which the caller finalizes. It may do
@@ -62,12 +63,12 @@ func (c *Conn) compile(sql string, r *Rights) (*Stmt, error) {
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, out)
 	c.rights = r
-	defer func() { c.rights = nil }()
+	defer func() { c.rights, c.noted = nil, noted{} }()
 	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, text, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, out, out+slot)
 	if err := c.check(rc); err != nil {
 		return nil, err
 	}
-	s := &Stmt{c: c, p: *(*uintptr)(pointer(out)), stage: &c.stage}
+	s := &Stmt{c: c, p: *(*uintptr)(pointer(out)), stage: &c.stage, noted: c.noted}
 	switch tail := sql[*(*uintptr)(pointer(out + slot))-text:]; {
 	case s.p == 0:
 		return nil, &Error{Code: sqlite3.SQLITE_ERROR, Text: "there is no statement"}
