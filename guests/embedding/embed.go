@@ -11,6 +11,7 @@ import (
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/abi/wire"
 	"github.com/wasmhost/wasmhost/sdk"
+	"github.com/wasmhost/wasmhost/sdk/embed"
 )
 
 const (
@@ -36,7 +37,8 @@ type embedder struct {
 	model  model
 	total  int64
 	n      counts
-	failed []string // the first rows that have an error of their own, and why
+	vector []float32 // one that is looked at
+	failed []string  // the first rows that have an error of their own, and why
 
 	waiting []waiting  // the page's texts that need a vector
 	out     *sdk.Batch // the page's rows that get another vector, or none
@@ -200,7 +202,13 @@ func (e *embedder) current(vector, model, dim, hash sdk.Field, want string) bool
 		return false
 	}
 	h, err := hash.Bytes()
-	return err == nil && string(h) == want
+	if err != nil || string(h) != want {
+		return false
+	}
+	if len(e.vector) != e.model.dimension() {
+		e.vector = make([]float32, e.model.dimension())
+	}
+	return embed.Decode(e.vector, v)
 }
 
 // embed embeds the texts that wait, and adds what becomes of their rows to the

@@ -116,6 +116,7 @@ func TestStale(t *testing.T) {
 		"no vector":         {"a dog", nil, embed.Model, int64(embed.Dim), hash},
 		"no model":          {"a dog", good, nil, int64(embed.Dim), hash},
 		"no hash":           {"a dog", good, embed.Model, int64(embed.Dim), nil},
+		"no number in it":   {"a dog", append(bytes.Clone(good[4:]), 0, 0, 0xc0, 0x7f), embed.Model, int64(embed.Dim), hash},
 		"of other types":    {"a dog", "x", int64(1), "y", 2.5},
 	} {
 		t.Run(name, func(t *testing.T) {

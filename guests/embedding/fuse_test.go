@@ -120,6 +120,10 @@ func TestMixedQuery(t *testing.T) {
 	if answer, err = query(h, map[string]any{"text": "!?", "keywords": "words"}); err != nil || len(answer["hits"].([]any)) != 5 {
 		t.Errorf("without words: %v, %v", answer, err)
 	}
+	// And where the model knows none there are the words only.
+	if answer, err = query(h, map[string]any{"text": "ꙮ", "keywords": "words"}); err != nil || len(answer["hits"].([]any)) != 2 {
+		t.Errorf("without a known word: %v, %v", answer, err)
+	}
 }
 
 func TestVectorsInTheDatabase(t *testing.T) {

@@ -66,7 +66,8 @@ func configError(name string, err error) error {
 	return abi.Errorf(abi.CodeOf(err), "config: key %q is %q: %s", configModel, name, abi.MessageOf(err))
 }
 
-// ask returns the configured model and its vector of a question.
+// ask returns the configured model and its vector of a question, or nil where the
+// question has no word that the model knows.
 func ask(t *sdk.Task, question string) (model, []float32, error) {
 	m, err := configuredModel(t)
 	if err != nil {
@@ -80,7 +81,7 @@ func ask(t *sdk.Task, question string) (model, []float32, error) {
 		return nil, nil, err
 	}
 	if list[0].bytes == nil {
-		return nil, nil, abi.Errorf(abi.InvalidArgument, `payload: field "text" has no word that the model knows`)
+		return m, nil, nil
 	}
 	q := make([]float32, m.dimension())
 	embed.Decode(q, list[0].bytes)

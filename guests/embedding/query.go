@@ -23,6 +23,9 @@ func Query(t *sdk.Task) error {
 	if err != nil {
 		return err
 	}
+	if question == nil && at.keywords == "" {
+		return abi.Errorf(abi.InvalidArgument, `payload: field "text" has no word that the model knows`)
+	}
 	answer, err := search(t, &at, m.name(), question)
 	if err != nil {
 		return fmt.Errorf("querying %s.%s: %w", at.handle, at.collection, err)
@@ -39,10 +42,12 @@ func search(t *sdk.Task, at *place, model string, question []float32) (map[strin
 	var near, named []hit
 	var compared, skipped int64
 	var err error
-	if at.vectors != "" {
+	switch {
+	case question == nil: // the words may be found as they are
+	case at.vectors != "":
 		near, skipped, err = nearestInSQL(t, at, model, question, most)
 		compared = int64(len(near))
-	} else {
+	default:
 		near, compared, skipped, err = nearest(t, at, model, question, most)
 	}
 	if words := keywords(at.question); err == nil && at.keywords != "" && words != "" {
