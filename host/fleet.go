@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
+	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
 
@@ -24,6 +25,7 @@ type fleet struct {
 	host     *Host
 	folder   *worker.Folder
 	history  *worker.History
+	proposed *worker.Candidates
 	policy   worker.Policy
 	compiler chan struct{} // the token of who compiles
 
@@ -39,8 +41,8 @@ func newFleet(h *Host) *fleet {
 	return &fleet{
 		host: h, keepers: map[string]*keeper{}, decisions: worker.Decisions{}, compiler: make(chan struct{}, 1),
 		folder:  worker.NewFolder(h.cfg.WorkersDir, h.cfg.Engine.MaxModuleBytes),
-		history: worker.OpenHistory(h.cfg.StateDir),
-		policy:  worker.Policy{RequireSignature: a.RequireSignature, TrustedKeys: a.TrustedKeys},
+		history: worker.OpenHistory(h.cfg.StateDir), proposed: worker.OpenCandidates(h.cfg.StateDir),
+		policy: worker.Policy{RequireSignature: a.RequireSignature, TrustedKeys: a.TrustedKeys},
 	}
 }
 
@@ -108,6 +110,9 @@ func (f *fleet) follow(ctx context.Context) {
 			f.mu.Unlock()
 			f.wake()
 		}
+		if err := f.candidates(ctx); err != nil {
+			say(err)
+		}
 		changes, again, err := f.folder.Look()
 		if err != nil {
 			say(err)
@@ -150,6 +155,17 @@ func (f *fleet) all() []*keeper {
 		all = append(all, f.keepers[name])
 	}
 	return all
+}
+
+// compile compiles a module when it is its turn.
+func (f *fleet) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
+	select {
+	case f.compiler <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-f.compiler }()
+	return f.host.compile(ctx, file)
 }
 
 // wake makes every keeper decide anew.

@@ -19,11 +19,19 @@ import (
 type job struct {
 	worker   string
 	version  *version
+<<<<<<< HEAD
 	task     abi.Task // its DeadlineMS and Handles are filled in
 	unique   string   // its task among all that there ever were
 	chain    []string // commands that wait for it
 	once     *once    // of an atomic task; nil for none
 	dry      *dryRun  // nil for a run that has effects
+=======
+	task     abi.Task  // its DeadlineMS and Handles are filled in
+	chain    []string  // commands that wait for it
+	once     *once     // of an atomic task; nil for none
+	dry      *dryRun   // nil for a run that has effects
+	watch    *observed // of a run with effects; nil when nobody watches
+>>>>>>> b8d5d1a (Candidates are compared with the version that is served, by tasks that come by)
 	progress func(done, total int64)
 }
 
@@ -37,10 +45,12 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 	var sent commands = h.router
 	told := h.cfg.Data.Handles
 	if j.dry != nil {
-		trial := handles.Trial(ctx)
+		trial := handles.Trial(ctx, j.dry.writes)
 		defer trial.End()
-		j.dry.trial = trial
+		j.dry.begun = true
 		handles, sent, told = trial.Handles(), j.dry, nil
+	} else if j.watch != nil {
+		handles, sent = handles.Watched(j.watch.writes), watchedCommands{h.router, j.watch}
 	}
 	cfg := h.workerConfig(j.worker, j.version)
 	e := &env{
@@ -116,7 +126,14 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	if h.workerConfig(d.Worker, v).Atomic {
 		j.once = h.onceFor(d)
 	}
+	canary := h.fleet.witness(d.Worker, d.ID, v)
+	if canary != nil {
+		j.watch = newObserved(canary.request.Ignore...)
+	}
 	result, bill, err := h.run(ctx, j)
+	if canary != nil {
+		canary.heard(&j, result, bill, err)
+	}
 	h.metrics.Ended(d.Worker, abi.CodeOf(err), &bill)
 	if d.Attempt == 1 {
 		h.fleet.keeper(d.Worker).note(v, abi.CodeOf(err))

@@ -82,24 +82,6 @@ type History struct {
 // version is kept.
 func OpenHistory(stateDir string) *History { return &History{dir: filepath.Join(stateDir, "versions")} }
 
-// Names lists the workers that have a record.
-func (h *History) Names() ([]string, error) {
-	list, err := os.ReadDir(h.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the history: %w", err)
-	}
-	var names []string
-	for _, e := range list {
-		if e.IsDir() && abi.ValidName(e.Name()) {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
-}
-
 // Record returns what is remembered of a worker; nothing is no error.
 func (h *History) Record(name string) (*Record, error) {
 	r := &Record{}
