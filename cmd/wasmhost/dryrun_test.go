@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -22,13 +21,7 @@ time_zone = "Europe/Berlin"
 `)
 	s.write("workers/good.wasm", tinyGuest(t, abi.OK, map[string]any{"sum": int64(42)}))
 	s.write("workers/bad.wasm", tinyGuest(t, abi.Permanent, "no such thing as 7"))
-	serving, stop := context.WithCancelCause(t.Context())
-	var log, served output
-	done := make(chan int)
-	go func() {
-		done <- Main(serving, []string{"wasmhost", "--config", s.file, "run"}, strings.NewReader(""), &served, &log, nil)
-	}()
-	eventually(t, &log, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	_, stop := s.serve()
 
 	code, out, errs := s.run("submit", "good", "{}", "--dry-run")
 	for _, want := range []string{"dry run of good, task 1: nothing was written and nothing sent", "would write\n  nothing\n", "events/emit: 1 call\n", `"event":"test:end"`, `"sum": 42`} {
@@ -63,6 +56,5 @@ time_zone = "Europe/Berlin"
 	if len(tasks) != 3 || !tasks[0].DryRun {
 		t.Errorf("%+v", tasks)
 	}
-	stop(errSignal)
-	<-done
+	stop()
 }

@@ -81,6 +81,25 @@ func (s *site) runWith(ctx context.Context, stdin string, args ...string) (code 
 	return code, out.String(), errs.String()
 }
 
+// serve runs a host on the site until stop is called, which has it be interrupted
+// and wants it to end well.
+func (s *site) serve() (log *output, stop func()) {
+	s.t.Helper()
+	serving, interrupt := context.WithCancelCause(s.t.Context())
+	log = &output{}
+	done := make(chan int, 1)
+	go func() {
+		done <- Main(serving, []string{"wasmhost", "--config", s.file, "run"}, strings.NewReader(""), log, log, nil)
+	}()
+	eventually(s.t, log, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	return log, func() {
+		interrupt(errSignal)
+		if code := <-done; code != exitOK {
+			s.t.Errorf("run: exit %d\n%s", code, log.String())
+		}
+	}
+}
+
 // json runs a command line and decodes what it prints.
 func (s *site) json(into any, args ...string) {
 	s.t.Helper()
