@@ -53,8 +53,9 @@ func (f *fleet) open(ctx context.Context) error {
 		return err
 	}
 	f.decisions = decisions
+	f.sweep()
 	for limit := time.Now().Add(firstLook); ; {
-		changes, again, err := f.folder.Look()
+		changes, again, err := f.look()
 		if err != nil {
 			return err
 		}
@@ -73,6 +74,30 @@ func (f *fleet) open(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// look finishes what others have left half done, and looks at the folder.
+func (f *fleet) look() ([]worker.Change, bool, error) {
+	cfg := f.host.cfg
+	busy, err := worker.FinishPlacing(cfg.StateDir, cfg.WorkersDir, cfg.Engine.MaxModuleBytes)
+	if err != nil {
+		f.host.log.Error("what a killed process began to deploy is not there", "error", err)
+	}
+	return f.folder.Look(busy...)
+}
+
+// sweep removes what processes have left that were killed while no host ran.
+func (f *fleet) sweep() {
+	worker.SweepDecisions(f.host.cfg.StateDir)
+	if err := f.history.Sweep(); err != nil {
+		f.host.log.Warn("what a killed host left is still there", "error", err)
+	}
+	names, _ := f.proposed.Names() // they are looked at again
+	for _, name := range names {
+		if !f.proposed.Wanted(name) {
+			_ = f.proposed.Sweep(name)
 		}
 	}
 }
@@ -113,7 +138,7 @@ func (f *fleet) follow(ctx context.Context) {
 		if err := f.candidates(ctx); err != nil {
 			say(err)
 		}
-		changes, again, err := f.folder.Look()
+		changes, again, err := f.look()
 		if err != nil {
 			say(err)
 			return false

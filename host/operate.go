@@ -2,7 +2,6 @@ package host
 
 import (
 	"cmp"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -180,10 +179,7 @@ func (s *State) Unpin(name string) error {
 
 // put puts a version into the workers' folder.
 func (s *State) put(name string, f *worker.File) error {
-	if err := os.MkdirAll(s.cfg.WorkersDir, 0o755); err != nil {
-		return err
-	}
-	return worker.Save(s.cfg.WorkersDir, name, f)
+	return worker.Place(s.cfg.StateDir, s.cfg.WorkersDir, name, f)
 }
 
 // fileOf reads the worker's file in the folder.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
@@ -44,7 +45,7 @@ func TestDeployCanary(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	version := func(file, version, is string) string {
-		s.write(file+"/w.wasm", tinyGuest(t, abi.OK, map[string]any{"is": is}))
+		s.write(file+"/w.wasm", fixture.Tiny(t, abi.OK, map[string]any{"is": is}))
 		s.write(file+"/w.toml", "name = 'w'\nversion = '"+version+"'\n[requests]\ncommands = ['events/emit']\n")
 		return s.dir + "/" + file + "/w.wasm"
 	}

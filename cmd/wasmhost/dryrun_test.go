@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
@@ -19,8 +20,8 @@ grants = { commands = ["events/emit"] }
 cron = "0 3 * * *"
 time_zone = "Europe/Berlin"
 `)
-	s.write("workers/good.wasm", tinyGuest(t, abi.OK, map[string]any{"sum": int64(42)}))
-	s.write("workers/bad.wasm", tinyGuest(t, abi.Permanent, "no such thing as 7"))
+	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, map[string]any{"sum": int64(42)}))
+	s.write("workers/bad.wasm", fixture.Tiny(t, abi.Permanent, "no such thing as 7"))
 	_, stop := s.serve()
 
 	code, out, errs := s.run("submit", "good", "{}", "--dry-run")

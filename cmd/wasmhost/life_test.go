@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
 
 // tinyVersion is tinyGuest with a manifest beside it.
 func (s *site) tinyVersion(file, version, commands string) {
 	s.t.Helper()
-	s.write(file+".wasm", tinyGuest(s.t, abi.OK, map[string]any{"is": version}))
+	s.write(file+".wasm", fixture.Tiny(s.t, abi.OK, map[string]any{"is": version}))
 	s.write(file+".toml", "name = 'w'\nversion = '"+version+"'\n[requests]\ncommands = ["+commands+"]\n")
 }
 

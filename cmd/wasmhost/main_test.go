@@ -15,6 +15,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/cmd/wasmhost/demo"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
@@ -315,8 +316,8 @@ grants = { commands = ["events/emit"] }
 [workers.bad]
 grants = { commands = ["events/emit"] }
 `)
-	s.write("workers/good.wasm", tinyGuest(t, abi.OK, map[string]any{"sum": int64(42)}))
-	s.write("workers/bad.wasm", tinyGuest(t, abi.Permanent, "no such thing as 7"))
+	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, map[string]any{"sum": int64(42)}))
+	s.write("workers/bad.wasm", fixture.Tiny(t, abi.Permanent, "no such thing as 7"))
 	// workers/archive.wasm is an empty module, which cannot be served.
 
 	serving, stop := context.WithCancelCause(t.Context())
@@ -436,11 +437,10 @@ func TestCompletions(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "wasmhost")
+	binary := fixture.Program(t, dir)
 	for _, name := range []string{"archive", "embedding"} {
-		goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, name+".wasm"), "../../guests/"+name, "-buildmode=c-shared")
+		fixture.Guest(t, filepath.Join(dir, name+".wasm"), "guests/"+name)
 	}
-	goBuild(t, nil, binary, ".")
 	cmd := exec.Command(binary, "demo", "--dir", filepath.Join(dir, "demo"), "--rows", "400", "--keep", "150", "--documents", "600", "--guests", dir, "--json")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

@@ -149,6 +149,16 @@ func ReadDecisions(stateDir string) (Decisions, error) {
 	return all, nil
 }
 
+// SweepDecisions removes what is left of decisions whose process was killed, unless
+// one is being made.
+func SweepDecisions(stateDir string) {
+	lock := flock.New(filepath.Join(stateDir, DecisionsFile+".lock"))
+	if free, err := lock.TryLock(); err == nil && free {
+		sweep(stateDir, DecisionsFile+".*")
+		_ = lock.Unlock()
+	}
+}
+
 // Decide changes what is decided about one worker. Of several that do so at once
 // none loses what another decided.
 func Decide(stateDir, name string, change func(*Decision) error) error {
@@ -161,6 +171,7 @@ func Decide(stateDir, name string, change func(*Decision) error) error {
 		return fmt.Errorf("deciding about %s: %w", name, err)
 	}
 	defer lock.Unlock() //nolint:errcheck // it ends with the process
+	sweep(stateDir, DecisionsFile+".*")
 	all, err := ReadDecisions(stateDir)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ const (
 // if it ran again.
 func logging(atomic bool) scene {
 	return scene{
-		worker: "log", source: "../../../host/testdata/guest", kind: "test/write", events: "test:*",
+		worker: "log", source: "host/testdata/guest", kind: "test/write", events: "test:*",
 		payload: fmt.Sprintf(`{"rows":%d}`, logRows),
 		config: fmt.Sprintf(`
 [workers.log]
