@@ -262,6 +262,7 @@ func TestCanaryIgnores(t *testing.T) {
 	w.must(os.Rename(w.path("workers/archive.wasm"), w.path("workers/w.wasm")))
 	w.must(os.WriteFile(w.path("workers/w.toml"), []byte(version("1")), 0o600))
 	w.toml = strings.ReplaceAll(grants, "workers.archive", "workers.w")
+	w.toml = strings.Replace(w.toml, "[workers.w.grants]", "[workers.w.grants]\nevents = ['archive:*']", 1)
 	w.fill(w.open("primary.db"), 900)
 	h, _ := w.start()
 	guest, err := os.ReadFile(w.path("workers/w.wasm"))

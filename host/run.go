@@ -19,19 +19,9 @@ import (
 type job struct {
 	worker   string
 	version  *version
-<<<<<<< HEAD
-	task     abi.Task // its DeadlineMS and Handles are filled in
-	unique   string   // its task among all that there ever were
-	chain    []string // commands that wait for it
-	once     *once    // of an atomic task; nil for none
-	dry      *dryRun  // nil for a run that has effects
-=======
-	task     abi.Task  // its DeadlineMS and Handles are filled in
-	chain    []string  // commands that wait for it
-	once     *once     // of an atomic task; nil for none
-	dry      *dryRun   // nil for a run that has effects
-	watch    *observed // of a run with effects; nil when nobody watches
->>>>>>> b8d5d1a (Candidates are compared with the version that is served, by tasks that come by)
+			Worker: j.worker, Task: j.task.ID, Unique: j.unique, Chain: j.chain,
+			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config, Events: cfg.Grants.Events},
+			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks, Tokens: cfg.Limits.AITokens, CostUSD: cfg.Limits.AICostUSD}),
 	progress func(done, total int64)
 }
 
@@ -61,7 +51,7 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		told:     told,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Unique: j.unique, Chain: j.chain,
-			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
+			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config, Events: cfg.Grants.Events},
 			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks, Tokens: cfg.Limits.AITokens, CostUSD: cfg.Limits.AICostUSD}),
 		},
 		log: h.log.With("worker", j.worker, "task", j.task.ID),

@@ -46,7 +46,7 @@ func TestDeployCanary(t *testing.T) {
 	s := newSite(t)
 	version := func(file, version, is string) string {
 		s.write(file+"/w.wasm", fixture.Tiny(t, abi.OK, map[string]any{"is": is}))
-		s.write(file+"/w.toml", "name = 'w'\nversion = '"+version+"'\n[requests]\ncommands = ['events/emit']\n")
+		s.write(file+"/w.toml", "name = 'w'\nversion = '"+version+"'\n[requests]\ncommands = ['events/emit']\nevents = ['test:*']\n")
 		return s.dir + "/" + file + "/w.wasm"
 	}
 	one, same, other := version("one", "1", "x"), version("same", "2", "x"), version("other", "3", "y")

@@ -15,7 +15,7 @@ func TestDryRun(t *testing.T) {
 	s := newSite(t)
 	s.write("wasmhost.toml", `
 [workers.good]
-grants = { commands = ["events/emit"] }
+grants = { commands = ["events/emit"], events = ["test:*"] }
 [[workers.good.schedule]]
 cron = "0 3 * * *"
 time_zone = "Europe/Berlin"

@@ -19,7 +19,7 @@ func TestExec(t *testing.T) {
 		t.Errorf("no socket is configured: exit %d, %q", code, errs)
 	}
 	path := filepath.Join(s.dir, "wasmhost.sock")
-	s.write("wasmhost.toml", "[command]\nsocket = \"wasmhost.sock\"\n[workers.good]\ngrants = { commands = [\"events/emit\"] }\n")
+	s.write("wasmhost.toml", "[command]\nsocket = \"wasmhost.sock\"\n[workers.good]\ngrants = { commands = [\"events/emit\"], events = [\"test:*\"] }\n")
 	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, nil))
 	s.write("params.json", `{"worker": "good", "payload": {"n": 9007199254740993}}`)
 	if code, _, errs := s.run("exec", "ping"); code != exitFailed || !strings.Contains(errs, "no host serves the socket "+path) || !strings.Contains(errs, "wasmhost run") {

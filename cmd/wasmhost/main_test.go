@@ -312,9 +312,9 @@ func TestServe(t *testing.T) {
 	s := newSite(t)
 	s.write("wasmhost.toml", `
 [workers.good]
-grants = { commands = ["events/emit"] }
+grants = { commands = ["events/emit"], events = ["test:*"] }
 [workers.bad]
-grants = { commands = ["events/emit"] }
+grants = { commands = ["events/emit"], events = ["test:*"] }
 `)
 	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, map[string]any{"sum": int64(42)}))
 	s.write("workers/bad.wasm", fixture.Tiny(t, abi.Permanent, "no such thing as 7"))

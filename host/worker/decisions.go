@@ -47,6 +47,7 @@ type Allowed struct {
 	Commands []string    `toml:"commands,omitempty"`
 	Config   []string    `toml:"config,omitempty"`
 	Queries  []string    `toml:"queries,omitempty"`
+	Events   []string    `toml:"events,omitempty"`
 }
 
 type (
@@ -62,7 +63,7 @@ type (
 
 // Ask is what was allowed.
 func (a Allowed) Ask() Ask {
-	r := abi.Requests{Data: a.Data, Commands: a.Commands, Config: a.Config, Queries: a.Queries}
+	r := abi.Requests{Data: a.Data, Commands: a.Commands, Config: a.Config, Queries: a.Queries, Events: a.Events}
 	if a.Tables != nil {
 		r.Collections = make(map[string]map[string]abi.Rights, len(a.Tables))
 	}
@@ -100,6 +101,7 @@ func (d *Decision) Allow(f *File, at time.Time) {
 	a := Allowed{
 		Digest: f.Digest, At: at.UTC(), Provides: ask.Provides, On: ask.On, Schedule: ask.Schedule,
 		Data: ask.Requests.Data, Commands: ask.Requests.Commands, Config: ask.Requests.Config, Queries: ask.Requests.Queries,
+		Events: ask.Requests.Events,
 	}
 	if f.Manifest != nil {
 		a.Version = f.Manifest.Version

@@ -24,6 +24,7 @@ func logging(atomic bool) scene {
 atomic = %t
 [workers.log.grants]
 commands = ["events/emit"]
+events = ["test:*"]
 data = { primary = ["read", "insert"] }
 `, atomic),
 		look: lookForLogged,

@@ -47,7 +47,7 @@ func newLife(t *testing.T) *life {
 	l := &life{t: t, dir: dir, binary: fixture.Program(t, dir), digest: map[string]string{}}
 	for version, commands := range map[string]string{"1": "'events/emit'", "2": "'events/emit'", "3": "'events/emit', 'ping'"} {
 		l.write("versions/"+version+"/w.wasm", fixture.Tiny(t, abi.OK, map[string]any{"is": version}))
-		l.write("versions/"+version+"/w.toml", "name = 'w'\nversion = '"+version+"'\n[requests]\ncommands = ["+commands+"]\n")
+		l.write("versions/"+version+"/w.toml", "name = 'w'\nversion = '"+version+"'\n[requests]\nevents = ['test:*']\ncommands = ["+commands+"]\n")
 	}
 	l.write("base/wasmhost.toml", "state_dir = 'state'\nworkers_dir = 'workers'\n[workers.w]\nconcurrency = 2\n")
 	base := filepath.Join(dir, "base")
