@@ -216,6 +216,29 @@ func TestCanaryThatIsTakenBack(t *testing.T) {
 	})
 }
 
+// TestCanaryOutlivesItsHost: the next one begins it anew, and serves the old version
+// until then.
+func TestCanaryOutlivesItsHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must(os.Remove(w.path("workers/archive.wasm")))
+	w.drop("w", tiny{manifest: named("1", ""), result: "one"}.module())
+	w.toml = "[admission]\n"
+	h, stop := w.start()
+	p := w.propose(h, tiny{manifest: named("2", ""), result: "one"}.module(), "", 2)
+	w.reported(p, comparing)
+	w.answer(h, "w")
+	w.reported(p, func(c *host.Canary) bool { return c.Compared == 1 })
+	stop()
+	h, _ = w.start()
+	w.is(h, "w", worker.Ready, "1", "")
+	w.until("the candidate", func() bool { w.answer(h, "w"); c, err := p.Report(); w.must(err); return over(c) })
+	if c := w.reported(p, over); !c.Equal() || c.Compared != 2 || len(c.Tasks) != 2 {
+		t.Errorf("%+v", c)
+	}
+	w.is(h, "w", worker.Ready, "1", "")
+}
+
 // TestCanaryThatIsRefused: what could not be served is not compared either.
 func TestCanaryThatIsRefused(t *testing.T) {
 	t.Parallel()

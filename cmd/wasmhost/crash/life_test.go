@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -146,8 +147,8 @@ func placed(name string) bool {
 	return ok && !strings.HasPrefix(below, "host.") && !strings.HasPrefix(below, compiled) && !strings.HasSuffix(below, ".lock")
 }
 
-func (l *life) exec(p program) *exec.Cmd {
-	cmd := exec.Command(p.argv[0], p.argv[1:]...)
+func (l *life) exec(ctx context.Context, p program) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Env, cmd.Dir = p.env, p.dir
 	return cmd
 }
@@ -155,7 +156,7 @@ func (l *life) exec(p program) *exec.Cmd {
 // command runs a command line to its end. That it is refused what it asks for is no
 // error here: see the verdict.
 func (l *life) command(dir string, args ...string) error {
-	out, err := l.exec(l.program(dir, args...)).CombinedOutput()
+	out, err := l.exec(context.Background(), l.program(dir, args...)).CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 && bytes.Contains(out, []byte("the host does not serve it")) {
 		return nil
@@ -177,7 +178,7 @@ func (l *life) start(dir string) *hosting {
 	l.t.Helper()
 	log, err := os.CreateTemp(l.dir, "log")
 	l.must(err)
-	h := &hosting{cmd: l.exec(l.program(dir, "run")), log: log}
+	h := &hosting{cmd: l.exec(context.Background(), l.program(dir, "run")), log: log}
 	h.cmd.Stderr = log
 	l.must(h.cmd.Start())
 	l.t.Cleanup(func() { _ = h.kill() })
@@ -256,7 +257,7 @@ func (l *life) ended(s *host.State) error {
 	ctx := context.Background()
 	var tasks []queue.Record
 	err := eventually(func() (done bool, err error) {
-		tasks, err = s.Queue.List(ctx, queue.Filter{})
+		tasks, err = s.Queue.List(ctx, queue.Filter{Limit: 1000})
 		return !slices.ContainsFunc(tasks, func(r queue.Record) bool { return !r.State.Finished() }), err
 	})
 	if err != nil {
@@ -312,42 +313,50 @@ func TestLifeCrash(t *testing.T) {
 	thorough, seed := chosen(t)
 	random := rand.New(rand.NewPCG(seed, 1))
 	l := newLife(t)
-	// swapping is a host that is given another version when it serves.
-	swapping := func(dir string, version string) program {
-		p := l.program(dir, "run")
-		var given atomic.Bool
-		p.until = l.digest[version][:12] + `","bytes"`
-		p.heard = func(line string) {
-			if strings.Contains(line, serving) && given.CompareAndSwap(false, true) {
-				go func() { _ = l.command(dir, "deploy", l.file(version), "--wait", "0") }() // beside the host, which may be killed at any moment
+	// alone is a command line that nothing is done beside.
+	alone := func(args ...string) func(string) (program, func()) {
+		return func(dir string) (program, func()) { return l.program(dir, args...), func() {} }
+	}
+	// beside is a host that serves, and a command line beside it that has it serve
+	// another version, which ends with it.
+	beside := func(version string, args ...string) func(string) (program, func()) {
+		return func(dir string) (program, func()) {
+			p := l.program(dir, "run")
+			p.until = l.digest[version][:12] + `","bytes"`
+			ctx, cancel := context.WithCancel(context.Background())
+			var all sync.WaitGroup
+			var given atomic.Bool
+			p.heard = func(line string) {
+				if strings.Contains(line, serving) && given.CompareAndSwap(false, true) {
+					all.Go(func() { _ = l.exec(ctx, l.program(dir, args...)).Run() }) // what comes of it is the verdict's
+				}
 			}
+			return p, func() { cancel(); all.Wait() }
 		}
-		return p
 	}
 	for _, scene := range []struct {
 		name    string
 		before  []string // a command that comes first
 		beside  bool     // a host runs, and is killed with it
 		tasks   bool     // tasks are given meanwhile
-		program func(dir string) program
+		program func(dir string) (program, func())
 		wanted  []string
 	}{
-		{"deploy, without a host", nil, false, false, func(dir string) program { return l.program(dir, "deploy", l.file("2")) }, []string{"1", "2"}},
-		{"deploy, beside a host", nil, true, false, func(dir string) program { return l.program(dir, "deploy", l.file("2")) }, []string{"1", "2"}},
-		{"deploy of what is held", nil, true, false, func(dir string) program { return l.program(dir, "deploy", l.file("3"), "--wait", "0") }, []string{"1", "3"}},
-		{"rollback", []string{"deploy", l.file("2")}, true, false, func(dir string) program { return l.program(dir, "rollback", "w", "1") }, []string{"1", "2"}},
-		{"allow", []string{"deploy", l.file("3")}, false, false, func(dir string) program { return l.program(dir, "allow", "w", "--yes") }, []string{"3"}},
-		{"a swap", nil, false, false, func(dir string) program { return swapping(dir, "2") }, []string{"1", "2"}},
-		{"deploy --canary", nil, true, true, func(dir string) program {
-			return l.program(dir, "deploy", l.file("2"), "--canary", "1", "--ignore", "is", "--yes")
-		}, []string{"1", "2"}},
+		{"deploy, without a host", nil, false, false, alone("deploy", l.file("2")), []string{"1", "2"}},
+		{"deploy, beside a host", nil, true, false, alone("deploy", l.file("2")), []string{"1", "2"}},
+		{"deploy of what is held", nil, true, false, alone("deploy", l.file("3"), "--wait", "0"), []string{"1", "3"}},
+		{"rollback", []string{"deploy", l.file("2")}, true, false, alone("rollback", "w", "1"), []string{"1", "2"}},
+		{"allow", []string{"deploy", l.file("3")}, false, false, alone("allow", "w", "--yes"), []string{"3"}},
+		{"a swap", nil, false, false, beside("2", "deploy", l.file("2"), "--wait", "0"), []string{"1", "2"}},
+		{"deploy --canary", nil, true, true, alone("deploy", l.file("2"), "--canary", "1", "--ignore", "is", "--yes"), []string{"1", "2"}},
+		{"a canary's host", nil, false, true, beside("2", "deploy", l.file("2"), "--canary", "1", "--ignore", "is", "--yes"), []string{"1", "2"}},
 	} {
 		try := func(m *moment) (*run, error) {
 			dir := l.site()
 			defer os.RemoveAll(dir)
-			var beside *hosting
+			var serving *hosting
 			if scene.beside {
-				beside = l.start(dir)
+				serving = l.start(dir)
 			}
 			if scene.before != nil {
 				if err := l.command(dir, scene.before...); err != nil {
@@ -367,7 +376,9 @@ func TestLifeCrash(t *testing.T) {
 					}
 				}
 			}()
-			r, err := trace(scene.program(dir), m)
+			p, end := scene.program(dir)
+			r, err := trace(p, m)
+			end()
 			close(enough)
 			<-over
 			if err == nil && !r.killed && r.exit > 1 {
@@ -376,8 +387,8 @@ func TestLifeCrash(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			if beside != nil {
-				if err := beside.kill(); err != nil {
+			if serving != nil {
+				if err := serving.kill(); err != nil {
 					return nil, err
 				}
 			}
