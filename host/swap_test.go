@@ -132,11 +132,19 @@ func resident() float64 {
 }
 
 // What there may be more of after all swaps than after a tenth of them. A version
-// that is not closed costs about 2 MiB: a tenth of 200 would be far beyond.
+// that is not closed keeps its snapshot, which is a file: 180 of them would also
+// take 30 MiB.
 const (
-	mostGrowth     = 32 // MiB
+	mostGrowth     = 16 // MiB
 	mostGoroutines = 20
+	mostFiles      = 10
 )
+
+// openFiles is how many the process has; 0 where that cannot be told.
+func openFiles() int {
+	list, _ := os.ReadDir("/proc/self/fd")
+	return len(list)
+}
 
 // TestSwap replaces a worker under load, again and again: no task is lost or run
 // twice, no call fails, and what is broken serves nobody. It runs alone: see make
@@ -159,13 +167,13 @@ func TestSwap(t *testing.T) {
 	n := swaps()
 	quiet50, quiet99 := l.during(func() { time.Sleep(time.Duration(n) * 15 * time.Millisecond) })
 	var early float64
-	goroutines := 0
+	goroutines, files := 0, 0
 	refused, swapped := 0, 0
 	digest := func(module []byte) string { return worker.Digest(module, nil) }
 	swap50, swap99 := l.during(func() {
 		for i := range n {
 			if i == n/10 {
-				early, goroutines = resident(), runtime.NumGoroutine()
+				early, goroutines, files = resident(), runtime.NumGoroutine(), openFiles()
 			}
 			if i%10 == 9 {
 				bad := broken[i/10%len(broken)]
@@ -183,7 +191,7 @@ func TestSwap(t *testing.T) {
 			swapped++
 		}
 	})
-	late, left := resident(), runtime.NumGoroutine()
+	late, left, open := resident(), runtime.NumGoroutine(), openFiles()
 
 	lost, twice, versions := 0, 0, 0
 	for _, id := range l.ids {
@@ -221,7 +229,7 @@ func TestSwap(t *testing.T) {
 	t.Logf("%d direct calls: %d failed", l.calls.Load(), l.failed.Load())
 	t.Logf("a task took p50 %v p99 %v when quiet, p50 %v p99 %v while swapping (p99 %.1fx of the quiet one; the goal is 2x)", quiet50.Round(10*time.Microsecond), quiet99.Round(10*time.Microsecond),
 		swap50.Round(10*time.Microsecond), swap99.Round(10*time.Microsecond), float64(swap99)/float64(quiet99))
-	t.Logf("memory %.0f MiB after a tenth of the swaps, %.0f MiB at the end (%.0f MiB at most); goroutines %d, %d", early, late, early+mostGrowth, goroutines, left)
+	t.Logf("memory %.0f MiB after a tenth of the swaps, %.0f MiB at the end (%.0f MiB at most); goroutines %d, %d; open files %d, %d", early, late, early+mostGrowth, goroutines, left, files, open)
 	for _, text := range l.wrong {
 		t.Error(text)
 	}
@@ -236,6 +244,9 @@ func TestSwap(t *testing.T) {
 	}
 	if early > 0 && late > early+mostGrowth {
 		t.Errorf("memory grew from %.0f to %.0f MiB", early, late)
+	}
+	if open > files+mostFiles {
+		t.Errorf("there were %d open files and are %d", files, open)
 	}
 	if left > goroutines+mostGoroutines {
 		t.Errorf("there were %d goroutines and are %d", goroutines, left)
