@@ -55,7 +55,7 @@ func (h *Host) rehearsal(ctx context.Context, c *canary, d queue.Delivery) (*Doi
 	ctx, cancel := context.WithTimeout(ctx, h.workerConfig(d.Worker, c.version).Deadline)
 	defer cancel()
 	j := job{
-		worker: d.Worker, version: c.version, dry: h.newDryRun(c.request.Ignore...), progress: func(int64, int64) {},
+		worker: d.Worker, version: c.version, unique: h.uniqueName(d), dry: h.newDryRun(c.request.Ignore...), progress: func(int64, int64) {},
 		task: abi.Task{ID: d.ID, Kind: d.Kind, Payload: payload, Attempt: d.Attempt},
 	}
 	result, bill, err := h.run(ctx, j)

@@ -19,9 +19,12 @@ import (
 type job struct {
 	worker   string
 	version  *version
-			Worker: j.worker, Task: j.task.ID, Unique: j.unique, Chain: j.chain,
-			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config, Events: cfg.Grants.Events},
-			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks, Tokens: cfg.Limits.AITokens, CostUSD: cfg.Limits.AICostUSD}),
+	task     abi.Task  // its DeadlineMS and Handles are filled in
+	unique   string    // its task among all that there ever were
+	chain    []string  // commands that wait for it
+	once     *once     // of an atomic task; nil for none
+	dry      *dryRun   // nil for a run that has effects
+	watch    *observed // of a run with effects; nil when nobody watches
 	progress func(done, total int64)
 }
 
