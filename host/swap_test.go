@@ -242,7 +242,9 @@ func TestSwap(t *testing.T) {
 	if refused != n/10 || swapped+refused != n {
 		t.Errorf("%d swaps and %d refusals of %d files", swapped, refused, n)
 	}
-	if early > 0 && late > early+mostGrowth {
+	// Memory is not steady after the few swaps of a short run, under the race detector
+	// least of all: there, files and goroutines tell what is left behind.
+	if early > 0 && n >= 100 && late > early+mostGrowth {
 		t.Errorf("memory grew from %.0f to %.0f MiB", early, late)
 	}
 	if open > files+mostFiles {
