@@ -115,9 +115,9 @@ hostile: ## every hostile guest: how it ends, and what it costs the host and a n
 	echo "$$out" | grep -v -e '^=== ' -e '--- PASS: TestHostileReport/'; exit $$code
 
 .PHONY: crash
-crash: ## kills the host at every sync and at random writes, and cuts the power; about five minutes
+crash: ## kills the host at every sync and at random writes, and cuts the power; kills deploys and swaps at every change of a file; about eight minutes
 	$(say) 'crashing the host while it archives$(if $(WASMHOST_CRASH_SEED),, (WASMHOST_CRASH_SEED=N repeats what N did))'
-	@WASMHOST_CRASH=all $(GO) test -run '^Test(Atomic)?Crash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash
+	@WASMHOST_CRASH=all $(GO) test -run '^Test(Atomic|Life)?Crash$$' -v -count=1 -timeout 30m ./cmd/wasmhost/crash
 
 .PHONY: swap
 swap: ## replaces a worker 200 times under load, every tenth time by a broken one; about a minute

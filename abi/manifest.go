@@ -67,6 +67,11 @@ type Requests struct {
 	Commands []string            `json:"commands,omitempty"` // names or patterns such as events/*
 	Config   []string            `json:"config,omitempty"`   // keys or patterns such as archive.*
 
+	// Events are names or patterns of events that it emits by the command
+	// events/emit, beside its own: those whose names begin with the worker's
+	// and a colon need no asking.
+	Events []string `json:"events,omitempty"`
+
 	// Collections asks for less than Data: handle to collection to rights. A
 	// handle is in one of the two.
 	Collections map[string]map[string]Rights `json:"collections,omitempty"`

@@ -98,6 +98,11 @@ func (c *Config) check(sources map[string]string) Problems {
 				report(prefix+"on", "%q is no pattern: %v", pattern, err)
 			}
 		}
+		for _, pattern := range worker.Grants.Events {
+			if _, err := path.Match(pattern, ""); err != nil {
+				report(prefix+"grants.events", "%q is no pattern: %v", pattern, err)
+			}
+		}
 		for _, role := range slices.Sorted(maps.Keys(worker.Handles)) {
 			if handle := worker.Handles[role]; !slices.Contains(handles, handle) {
 				report(prefix+"handles."+role, "is %q, which is no handle; %s", handle, known)

@@ -311,6 +311,11 @@ type Grants struct {
 	Commands []string `koanf:"commands"`
 	// Config are keys below Settings, or patterns such as archive.*.
 	Config []string `koanf:"config"`
+	// Events are names, or patterns such as orders:*, of events that the worker
+	// may emit, if it may call events/emit, beside those whose names begin with
+	// its own and a colon. What the host itself tells, task: worker: config:
+	// data: and outbox:, no worker may.
+	Events []string `koanf:"events"`
 	// Provides are the commands that the worker answers, for others and for
 	// itself: embedding/query.
 	Provides []string `koanf:"provides"`

@@ -193,6 +193,7 @@ func schema() *node {
 				"queries":  list(),
 				"commands": list(),
 				"config":   list(),
+				"events":   list(),
 				"provides": list(),
 			}),
 			"limits": table(map[string]*node{

@@ -60,8 +60,9 @@ var uses = map[string][]string{
 
 	// What the command line shows are the records of these packages; how rows
 	// are reached and guests are run is the host's alone.
-	"cmd/wasmhost":       {"abi", "abi/wire", "config", "host", "host/command", "host/command/socket", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
-	"cmd/wasmhost/crash": {},
+	"cmd/wasmhost":         {"abi", "abi/wire", "config", "host", "host/command", "host/command/socket", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/demo", "cmd/wasmhost/watch"},
+	"cmd/wasmhost/crash":   {},
+	"cmd/wasmhost/fixture": {"abi", "abi/wire"},
 	"cmd/wasmhost/demo": {"abi", "config", "host", "host/command", "host/metrics", "host/queue", "host/worker", "cmd/wasmhost/watch",
 		"sdk/embed"}, // holds the worker's vectors against native ones
 	"cmd/wasmhost/watch": {"abi", "host/queue"},
@@ -88,9 +89,9 @@ var testUses = map[string][]string{
 	"host/data/sqlite": {"host/data/datatest"},
 
 	// What is trained in a guest must be what is trained here.
-	"cmd/wasmhost": {"sdk/embed", "sdk/embed/lora"},
+	"cmd/wasmhost": {"sdk/embed", "sdk/embed/lora", "cmd/wasmhost/fixture"},
 
-	"cmd/wasmhost/crash": {"config", "host", "host/queue"}, // all else it knows is the binary and the files
+	"cmd/wasmhost/crash": {"abi", "cmd/wasmhost/fixture", "config", "host", "host/queue"}, // all else it knows is the binary and the files
 }
 
 // stdlibOnly are the packages that are compiled into guests, by any compiler

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/host/command"
@@ -13,13 +12,8 @@ import (
 	"github.com/wasmhost/wasmhost/host/queue"
 )
 
-// What a dry run shows of the commands.
-const (
-	shownCommands = 100
-	shownParams   = 2 << 10 // bytes, as the worker gave them and as JSON
-	shownNames    = 100
-	maxDryResult  = 1 << 20 // of the whole report: what the queue takes
-)
+// maxDryResult is how many bytes a report may have: what the queue takes.
+const maxDryResult = 1 << 20
 
 // DryRun is the result of a task that was submitted as a dry run: what the
 // worker did, none of which has happened.
@@ -39,54 +33,24 @@ type DryRunError struct {
 	Message string `json:"message"`
 }
 
-// SentCommand is a command that a dry run would have sent.
-type SentCommand struct {
-	Name        string          `json:"name"`
-	Params      json.RawMessage `json:"params,omitempty"`
-	ParamsBytes int             `json:"params_bytes,omitempty"` // of those that are too large to be shown
-	Error       string          `json:"error,omitempty"`        // why it would have been refused
-}
-
 // dryRun records what a job would do.
 type dryRun struct {
+	*observed
 	router *command.Router
-	trial  *data.Trial // set by run
-	sent   []SentCommand
-	counts map[string]int64
+	begun  bool // the job could be run
+}
+
+func (h *Host) newDryRun(ignore ...string) *dryRun {
+	return &dryRun{observed: newObserved(ignore...), router: h.router}
 }
 
 // Execute implements [commands].
 func (d *dryRun) Execute(ctx context.Context, c command.Caller, name string, params []byte) ([]byte, error) {
 	result, ran, err := d.router.Rehearse(ctx, c, name, params)
-	if ran {
-		return result, err
-	}
-	if _, known := d.counts[name]; known || len(d.counts) < shownNames {
-		d.counts[strings.Clone(name)]++
-	}
-	if len(d.sent) < shownCommands {
-		s := SentCommand{Name: strings.Clone(name)}
-		if err != nil {
-			s.Error = clipText(err.Error())
-		}
-		s.Params, s.ParamsBytes = paramsShown(params)
-		d.sent = append(d.sent, s)
+	if !ran {
+		d.note(name, params, err)
 	}
 	return result, err
-}
-
-// paramsShown returns params as they are shown, or only their length. What is
-// refused for its size is not decoded here either.
-func paramsShown(params []byte) (json.RawMessage, int) {
-	if len(params) == 0 {
-		return nil, 0
-	}
-	if len(params) <= shownParams {
-		if text, err := resultToJSON(params); err == nil && len(text) <= shownParams {
-			return text, 0
-		}
-	}
-	return nil, len(params)
 }
 
 // runDry runs a task without effects. One at a time: each may hold several
@@ -100,19 +64,16 @@ func (h *Host) runDry(ctx context.Context, d queue.Delivery, j job) (json.RawMes
 	case <-ctx.Done():
 		return nil, abi.Errorf(abi.CodeOf(ctx.Err()), "waiting for another dry run to end: %w", ctx.Err())
 	}
-	j.dry = &dryRun{router: h.router, counts: map[string]int64{}}
+	j.dry = h.newDryRun()
 	result, bill, err := h.run(ctx, j)
 	if b, berr := json.Marshal(bill); berr == nil {
 		d.Bill(b)
 	}
-	if err != nil && (j.dry.trial == nil || ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+	if err != nil && (!j.dry.begun || ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded)) {
 		return nil, err
 	}
 	report := DryRun{Commands: j.dry.sent, Sent: j.dry.counts}
-	if report.Commands == nil {
-		report.Commands = []SentCommand{}
-	}
-	report.Writes, report.MoreRows = j.dry.trial.Written()
+	report.Writes, report.MoreRows = j.dry.writes.Written()
 	if err == nil {
 		report.Result, err = resultToJSON(result)
 	}

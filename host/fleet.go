@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/config"
+	"github.com/wasmhost/wasmhost/host/engine"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
 
@@ -24,6 +25,7 @@ type fleet struct {
 	host     *Host
 	folder   *worker.Folder
 	history  *worker.History
+	proposed *worker.Candidates
 	policy   worker.Policy
 	compiler chan struct{} // the token of who compiles
 
@@ -39,8 +41,8 @@ func newFleet(h *Host) *fleet {
 	return &fleet{
 		host: h, keepers: map[string]*keeper{}, decisions: worker.Decisions{}, compiler: make(chan struct{}, 1),
 		folder:  worker.NewFolder(h.cfg.WorkersDir, h.cfg.Engine.MaxModuleBytes),
-		history: worker.OpenHistory(h.cfg.StateDir),
-		policy:  worker.Policy{RequireSignature: a.RequireSignature, TrustedKeys: a.TrustedKeys},
+		history: worker.OpenHistory(h.cfg.StateDir), proposed: worker.OpenCandidates(h.cfg.StateDir),
+		policy: worker.Policy{RequireSignature: a.RequireSignature, TrustedKeys: a.TrustedKeys},
 	}
 }
 
@@ -51,8 +53,9 @@ func (f *fleet) open(ctx context.Context) error {
 		return err
 	}
 	f.decisions = decisions
+	f.sweep()
 	for limit := time.Now().Add(firstLook); ; {
-		changes, again, err := f.folder.Look()
+		changes, again, err := f.look()
 		if err != nil {
 			return err
 		}
@@ -71,6 +74,30 @@ func (f *fleet) open(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// look finishes what others have left half done, and looks at the folder.
+func (f *fleet) look() ([]worker.Change, bool, error) {
+	cfg := f.host.cfg
+	busy, err := worker.FinishPlacing(cfg.StateDir, cfg.WorkersDir, cfg.Engine.MaxModuleBytes)
+	if err != nil {
+		f.host.log.Error("what a killed process began to deploy is not there", "error", err)
+	}
+	return f.folder.Look(busy...)
+}
+
+// sweep removes what processes have left that were killed while no host ran.
+func (f *fleet) sweep() {
+	worker.SweepDecisions(f.host.cfg.StateDir)
+	if err := f.history.Sweep(); err != nil {
+		f.host.log.Warn("what a killed host left is still there", "error", err)
+	}
+	names, _ := f.proposed.Names() // they are looked at again
+	for _, name := range names {
+		if !f.proposed.Wanted(name) {
+			_ = f.proposed.Sweep(name)
 		}
 	}
 }
@@ -108,7 +135,10 @@ func (f *fleet) follow(ctx context.Context) {
 			f.mu.Unlock()
 			f.wake()
 		}
-		changes, again, err := f.folder.Look()
+		if err := f.candidates(ctx); err != nil {
+			say(err)
+		}
+		changes, again, err := f.look()
 		if err != nil {
 			say(err)
 			return false
@@ -150,6 +180,17 @@ func (f *fleet) all() []*keeper {
 		all = append(all, f.keepers[name])
 	}
 	return all
+}
+
+// compile compiles a module when it is its turn.
+func (f *fleet) compile(ctx context.Context, file *worker.File) (*engine.Module, error) {
+	select {
+	case f.compiler <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-f.compiler }()
+	return f.host.compile(ctx, file)
 }
 
 // wake makes every keeper decide anew.

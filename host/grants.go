@@ -31,6 +31,7 @@ func configOf(w config.Worker, m *abi.Manifest) config.Worker {
 	}
 	g := &w.Grants
 	g.Commands, g.Config, g.Queries = add(g.Commands, r.Commands), add(g.Config, r.Config), add(g.Queries, r.Queries)
+	g.Events = add(g.Events, r.Events)
 	g.Provides, w.On = add(g.Provides, m.Provides), add(w.On, m.On)
 	w.Schedule = append(slices.Clip(w.Schedule), manifestSchedules(w.Schedule, m)...)
 	all := make(map[string]config.Grant, len(r.Data)+len(r.Collections)+len(g.Data))
@@ -105,7 +106,7 @@ func configAsk(w config.Worker) worker.Ask {
 	g := w.Grants
 	r := abi.Requests{
 		Data: map[string][]string{}, Collections: map[string]map[string]abi.Rights{},
-		Commands: g.Commands, Config: g.Config, Queries: g.Queries,
+		Commands: g.Commands, Config: g.Config, Queries: g.Queries, Events: g.Events,
 	}
 	names := func(c config.Columns) []string {
 		if c.All {

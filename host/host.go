@@ -197,6 +197,7 @@ func (h *Host) serve(ctx context.Context, workers map[string]queue.WorkerConfig,
 	if h.oldest, err = h.state.Queue.Oldest(ctx); err != nil {
 		return err
 	}
+	h.state.before = h.rehearse
 	if err := h.state.Queue.Start(ctx, workers, run); err != nil {
 		// What was cut off need not say so: a commit only says that its
 		// transaction is over.

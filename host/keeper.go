@@ -29,6 +29,9 @@ type keeper struct {
 	changes int           // how many there were
 	serving *version      // what tasks and calls begin on; nil for none
 	info    worker.Info   // its Name is empty when there is no file
+	canary  *canary       // nil unless a candidate is being compared
+
+	compared string // the request of the canary that was taken up last; of the goroutine that follows
 
 	// Of the deciding goroutine alone:
 	decided int               // the change that was looked at last
@@ -156,8 +159,18 @@ func (k *keeper) forget(n int) {
 }
 
 // judge says whether a version may be served, as far as that can be said without
-// compiling it.
+// compiling it again.
 func (k *keeper) judge(f *worker.File, record *worker.Record) worker.Verdict {
+	verdict := k.permitted(f, record)
+	if why, ok := k.failed[f.Digest]; ok && verdict.State == worker.Ready {
+		return worker.Verdict{State: worker.Refused, Reason: why}
+	}
+	return verdict
+}
+
+// permitted says whether a version may be served by what was decided, granted and
+// remembered. It is for any goroutine.
+func (k *keeper) permitted(f *worker.File, record *worker.Record) worker.Verdict {
 	refused := func(state worker.State, format string, args ...any) worker.Verdict {
 		return worker.Verdict{State: state, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -178,9 +191,6 @@ func (k *keeper) judge(f *worker.File, record *worker.Record) worker.Verdict {
 		return refused(worker.Held, "it asks for more than was granted: to %s (see: wasmhost allow %s)", worker.Words(missing), k.name)
 	default:
 		return refused(worker.Pending, "it asks to %s (see: wasmhost allow %s)", worker.Words(missing), k.name)
-	}
-	if why, ok := k.failed[f.Digest]; ok {
-		return refused(worker.Refused, "%s", why)
 	}
 	return worker.Verdict{State: worker.Ready}
 }
@@ -235,13 +245,7 @@ func (k *keeper) swap(ctx context.Context, f *worker.File, record *worker.Record
 		}
 		f = again
 	}
-	select {
-	case k.fleet.compiler <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	module, err := h.compile(ctx, f)
-	<-k.fleet.compiler
+	module, err := k.fleet.compile(ctx, f)
 	if err != nil {
 		if ctx.Err() == nil {
 			k.failed[f.Digest] = abi.MessageOf(err)

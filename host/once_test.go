@@ -26,6 +26,7 @@ func onceWorld(t *testing.T, worker string) (w *world, primary, archive *sql.DB)
 	w.toml = "events = ['log']\n[workers.w]\nmax_attempts = 2\n" + worker + `
 [workers.w.grants]
 commands = ["events/emit"]
+events = ["test:*"]
 data = { primary = ["read", "insert"], archive = ["read", "insert"] }
 `
 	primary, archive = w.open("primary.db"), w.open("archive.db")
@@ -246,7 +247,7 @@ func TestAtomicTasksBeside(t *testing.T) {
 	t.Parallel()
 	w, primary, _ := onceWorld(t, "atomic = true\nconcurrency = 4\n")
 	w.addGuest("other")
-	w.toml += "[workers.other]\nconcurrency = 4\n[workers.other.grants]\ncommands = ['events/emit']\ndata = { primary = ['read', 'insert'] }\n"
+	w.toml += "[workers.other]\nconcurrency = 4\n[workers.other.grants]\ncommands = ['events/emit']\nevents = ['test:*']\ndata = { primary = ['read', 'insert'] }\n"
 	h, _ := w.start()
 	const tasks, rows = 10, 20
 	var all []string

@@ -1,7 +1,7 @@
 package host
 
 import (
-	"os"
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,18 +92,22 @@ func (s *State) Revoke(name string) error {
 // signatures that are beside it. name is the worker's; "" takes the file's. What is
 // served from then on is the host's to decide: see [State.Workers].
 func (s *State) Deploy(file, name string) (digest string, err error) {
-	base, ok := strings.CutSuffix(filepath.Base(file), worker.Suffix)
-	if !ok {
-		return "", abi.Errorf(abi.InvalidArgument, "%s: a module's file ends in %s", file, worker.Suffix)
-	}
-	if name == "" {
-		name = base
-	}
-	f, err := worker.Read(worker.Entry{Name: name, File: file}, s.cfg.Engine.MaxModuleBytes)
+	f, name, err := s.moduleOf(file, name)
 	if err != nil {
 		return "", err
 	}
 	return f.Digest, s.put(name, f)
+}
+
+// moduleOf reads a module's file, anywhere, for the worker of a name.
+func (s *State) moduleOf(file, name string) (*worker.File, string, error) {
+	base, ok := strings.CutSuffix(filepath.Base(file), worker.Suffix)
+	if !ok {
+		return nil, "", abi.Errorf(abi.InvalidArgument, "%s: a module's file ends in %s", file, worker.Suffix)
+	}
+	name = cmp.Or(name, base)
+	f, err := worker.Read(worker.Entry{Name: name, File: file}, s.cfg.Engine.MaxModuleBytes)
+	return f, name, err
 }
 
 // Rollback puts a version that was served before into the workers' folder: one by
@@ -175,10 +179,7 @@ func (s *State) Unpin(name string) error {
 
 // put puts a version into the workers' folder.
 func (s *State) put(name string, f *worker.File) error {
-	if err := os.MkdirAll(s.cfg.WorkersDir, 0o755); err != nil {
-		return err
-	}
-	return worker.Save(s.cfg.WorkersDir, name, f)
+	return worker.Place(s.cfg.StateDir, s.cfg.WorkersDir, name, f)
 }
 
 // fileOf reads the worker's file in the folder.

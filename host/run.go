@@ -19,11 +19,12 @@ import (
 type job struct {
 	worker   string
 	version  *version
-	task     abi.Task // its DeadlineMS and Handles are filled in
-	unique   string   // its task among all that there ever were
-	chain    []string // commands that wait for it
-	once     *once    // of an atomic task; nil for none
-	dry      *dryRun  // nil for a run that has effects
+	task     abi.Task  // its DeadlineMS and Handles are filled in
+	unique   string    // its task among all that there ever were
+	chain    []string  // commands that wait for it
+	once     *once     // of an atomic task; nil for none
+	dry      *dryRun   // nil for a run that has effects
+	watch    *observed // of a run with effects; nil when nobody watches
 	progress func(done, total int64)
 }
 
@@ -37,10 +38,12 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 	var sent commands = h.router
 	told := h.cfg.Data.Handles
 	if j.dry != nil {
-		trial := handles.Trial(ctx)
+		trial := handles.Trial(ctx, j.dry.writes)
 		defer trial.End()
-		j.dry.trial = trial
+		j.dry.begun = true
 		handles, sent, told = trial.Handles(), j.dry, nil
+	} else if j.watch != nil {
+		handles, sent = handles.Watched(j.watch.writes), watchedCommands{h.router, j.watch}
 	}
 	cfg := h.workerConfig(j.worker, j.version)
 	e := &env{
@@ -51,7 +54,7 @@ func (h *Host) run(ctx context.Context, j job) (result []byte, bill metrics.Bill
 		told:     told,
 		caller: command.Caller{
 			Worker: j.worker, Task: j.task.ID, Unique: j.unique, Chain: j.chain,
-			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config},
+			Grants: command.Grants{Commands: cfg.Grants.Commands, Config: cfg.Grants.Config, Events: cfg.Grants.Events},
 			Budget: command.NewBudget(command.Allowance{Events: cfg.Limits.Events, Tasks: cfg.Limits.Tasks, Tokens: cfg.Limits.AITokens, CostUSD: cfg.Limits.AICostUSD}),
 		},
 		log: h.log.With("worker", j.worker, "task", j.task.ID),
@@ -116,7 +119,14 @@ func (h *Host) runTask(ctx context.Context, d queue.Delivery) (json.RawMessage, 
 	if h.workerConfig(d.Worker, v).Atomic {
 		j.once = h.onceFor(d)
 	}
+	canary := h.fleet.witness(d.Worker, d.ID, v)
+	if canary != nil {
+		j.watch = newObserved(canary.request.Ignore...)
+	}
 	result, bill, err := h.run(ctx, j)
+	if canary != nil {
+		canary.heard(&j, result, bill, err)
+	}
 	h.metrics.Ended(d.Worker, abi.CodeOf(err), &bill)
 	if d.Attempt == 1 {
 		h.fleet.keeper(d.Worker).note(v, abi.CodeOf(err))

@@ -95,9 +95,9 @@ func (h *Host) schedules() map[string][]config.Schedule {
 }
 
 // schedule makes a task of each schedule's last due time that has not been dealt
-// with, and returns when to look again; the zero time for never. The
-// notes are on disk: a host that is killed between a task and its note finds the
-// task by its key, and makes no second one. What is not to be tried again fails
+// with, and returns when to look again; the zero time for never. A task and the
+// note that it was made are one transaction; the task's key is for notes that were
+// lost, as with a clock that was set back. What is not to be tried again fails
 // here and is logged.
 func (s *State) schedule(ctx context.Context, all []scheduled, now time.Time) (next time.Time, err error) {
 	list, err := s.Queue.Due(ctx)
@@ -135,21 +135,20 @@ func (s *State) due(ctx context.Context, c *scheduled, d queue.Due, now time.Tim
 	if due.IsZero() {
 		return nil
 	}
+	d.Until = due
 	if c.Missed == config.MissedSkip && now.Sub(due) > onTime {
 		s.log.Warn("due times of a schedule were missed and are skipped", "worker", c.worker, "schedule", c.Name, "last", due)
 	} else {
 		_, _, err := s.Submit(ctx, queue.Submission{
-			Worker: c.worker, Kind: c.Kind, Payload: c.Payload, Once: true,
+			Worker: c.worker, Kind: c.Kind, Payload: c.Payload, Once: true, Due: &d,
 			UniqueKey: fmt.Sprintf("schedule:%s:%s", c.Name, due.UTC().Format(time.RFC3339)),
 		})
-		if err != nil && (ctx.Err() != nil || abi.CodeOf(err).Retryable()) {
+		if err == nil || ctx.Err() != nil || abi.CodeOf(err).Retryable() {
 			return err
 		}
-		if err != nil { // the worker is gone, or its payload is too large
-			s.log.Warn("a due time did not become a task", "worker", c.worker, "schedule", c.Name, "due", due, "error", err)
-		}
+		// The worker is gone, or its payload is too large.
+		s.log.Warn("a due time did not become a task", "worker", c.worker, "schedule", c.Name, "due", due, "error", err)
 	}
-	d.Until = due
 	return s.Queue.SetDue(ctx, d)
 }
 

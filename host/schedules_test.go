@@ -155,7 +155,34 @@ func TestMissedDueTimes(t *testing.T) {
 	}
 }
 
-// TestKilledBeforeTheNote: the task was submitted, and that was not noted.
+// TestTaskAndNoteAreOne: whatever keeps a due time from being noted, such as a kill
+// before the commit, keeps its task from being there, and it is made up for once.
+func TestTaskAndNoteAreOne(t *testing.T) {
+	t.Parallel()
+	c := newCalendar(t, daily("once"))
+	c.at("2026-01-01 12:00:00")
+	for _, when := range []string{"INSERT", "UPDATE"} {
+		if _, err := c.state.db.Exec(`CREATE TRIGGER cut_` + when + ` BEFORE ` + when + ` ON schedule_due BEGIN SELECT raise(ABORT, 'cut off'); END`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.state.schedule(t.Context(), schedulesOf(configured(c.cfg)), c.time("2026-01-02 03:00:00")); err == nil {
+		t.Error("a due time that was not noted is no error")
+	}
+	c.want()
+	c.restart()
+	if _, err := c.state.db.Exec(`DROP TRIGGER cut_INSERT; DROP TRIGGER cut_UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	c.at("2026-01-02 03:00:30")
+	c.want("nightly:2026-01-02T03:00:00Z")
+	due, err := c.state.Queue.Due(t.Context())
+	if err != nil || len(due) != 1 || !due[0].Until.Equal(c.time("2026-01-02 03:00:00")) {
+		t.Errorf("noted %+v, %v", due, err)
+	}
+}
+
+// TestKilledBeforeTheNote: the task is there, and what was noted of it is lost.
 func TestKilledBeforeTheNote(t *testing.T) {
 	t.Parallel()
 	for _, missed := range []string{"skip", "once"} {

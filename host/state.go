@@ -32,10 +32,11 @@ type State struct {
 	Sessions *command.Sessions
 	Answers  *ai.Records // that models gave and that were paid for
 
-	id  string // of the host
-	cfg *config.Config
-	db  *sql.DB
-	log *slog.Logger
+	id     string                                // of the host
+	before func(context.Context, queue.Delivery) // see [queue.Config]; set before the queue is started, nil for nothing
+	cfg    *config.Config
+	db     *sql.DB
+	log    *slog.Logger
 }
 
 // OpenState opens the host's database and creates it if it is not there. Close
@@ -62,6 +63,11 @@ func OpenState(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *St
 	s.Queue, err = queue.Open(ctx, db, queue.Config{
 		HostID: id, Logger: log, KeepCompleted: keep, KeepCancelled: keep, KeepDead: keep,
 		Ended: s.tellEnd,
+		Before: func(ctx context.Context, d queue.Delivery) {
+			if s.before != nil {
+				s.before(ctx, d)
+			}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the queue: %w", err)

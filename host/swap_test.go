@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -130,6 +131,21 @@ func resident() float64 {
 	return 0
 }
 
+// What there may be more of after all swaps than after a tenth of them. A version
+// that is not closed keeps its snapshot, which is a file: 180 of them would also
+// take 30 MiB.
+const (
+	mostGrowth     = 16 // MiB
+	mostGoroutines = 20
+	mostFiles      = 10
+)
+
+// openFiles is how many the process has; 0 where that cannot be told.
+func openFiles() int {
+	list, _ := os.ReadDir("/proc/self/fd")
+	return len(list)
+}
+
 // TestSwap replaces a worker under load, again and again: no task is lost or run
 // twice, no call fails, and what is broken serves nobody. It runs alone: see make
 // swap, which prints what it measures.
@@ -151,13 +167,13 @@ func TestSwap(t *testing.T) {
 	n := swaps()
 	quiet50, quiet99 := l.during(func() { time.Sleep(time.Duration(n) * 15 * time.Millisecond) })
 	var early float64
-	goroutines := 0
+	goroutines, files := 0, 0
 	refused, swapped := 0, 0
 	digest := func(module []byte) string { return worker.Digest(module, nil) }
 	swap50, swap99 := l.during(func() {
 		for i := range n {
 			if i == n/10 {
-				early, goroutines = resident(), runtime.NumGoroutine()
+				early, goroutines, files = resident(), runtime.NumGoroutine(), openFiles()
 			}
 			if i%10 == 9 {
 				bad := broken[i/10%len(broken)]
@@ -175,7 +191,7 @@ func TestSwap(t *testing.T) {
 			swapped++
 		}
 	})
-	late, left := resident(), runtime.NumGoroutine()
+	late, left, open := resident(), runtime.NumGoroutine(), openFiles()
 
 	lost, twice, versions := 0, 0, 0
 	for _, id := range l.ids {
@@ -211,9 +227,9 @@ func TestSwap(t *testing.T) {
 	t.Logf("%d swaps, and %d files that were not to be served", swapped, refused)
 	t.Logf("%d tasks: %d lost, %d run twice", len(l.ids), lost, twice)
 	t.Logf("%d direct calls: %d failed", l.calls.Load(), l.failed.Load())
-	t.Logf("a task took p50 %v p99 %v when quiet, p50 %v p99 %v while swapping (p99 %.1fx)", quiet50.Round(10*time.Microsecond), quiet99.Round(10*time.Microsecond),
+	t.Logf("a task took p50 %v p99 %v when quiet, p50 %v p99 %v while swapping (p99 %.1fx of the quiet one; the goal is 2x)", quiet50.Round(10*time.Microsecond), quiet99.Round(10*time.Microsecond),
 		swap50.Round(10*time.Microsecond), swap99.Round(10*time.Microsecond), float64(swap99)/float64(quiet99))
-	t.Logf("memory %.0f MiB after a tenth of the swaps, %.0f MiB at the end; goroutines %d, %d", early, late, goroutines, left)
+	t.Logf("memory %.0f MiB after a tenth of the swaps, %.0f MiB at the end (%.0f MiB at most); goroutines %d, %d; open files %d, %d", early, late, early+mostGrowth, goroutines, left, files, open)
 	for _, text := range l.wrong {
 		t.Error(text)
 	}
@@ -223,13 +239,44 @@ func TestSwap(t *testing.T) {
 	if versions != 2 {
 		t.Errorf("%d versions are kept of two that were served", versions)
 	}
-	if early > 0 && late > early*1.3+16 {
+	if refused != n/10 || swapped+refused != n {
+		t.Errorf("%d swaps and %d refusals of %d files", swapped, refused, n)
+	}
+	// Memory is not steady after the few swaps of a short run, under the race detector
+	// least of all: there, files and goroutines tell what is left behind.
+	if early > 0 && n >= 100 && late > early+mostGrowth {
 		t.Errorf("memory grew from %.0f to %.0f MiB", early, late)
+	}
+	if open > files+mostFiles {
+		t.Errorf("there were %d open files and are %d", files, open)
+	}
+	if left > goroutines+mostGoroutines {
+		t.Errorf("there were %d goroutines and are %d", goroutines, left)
+	}
+}
+
+//go:embed testdata/words/words.wasm
+var wordsWasm []byte // a worker in Rust, of about 100 KB
+
+// TestWorkerInRust, without an SDK, does what it is for.
+func TestWorkerInRust(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.drop("words", wordsWasm)
+	h, _ := w.start()
+	task := w.ask(h, "words", `{"n":[1,{"a":null}],"text":"The cat, the dog and THE Ärger: ärger's a cat."}`)
+	const want = `{"distinct":7,"summary":"10 words of 3.40 letters, 7 of them different","top":[["the",3],["cat",2],["a",1],["and",1],["dog",1],["ärger",1],["ärger's",1]],"words":10}`
+	if task.State != queue.Completed || string(task.Result) != want {
+		t.Errorf("%s %s, %+v", task.State, task.Result, task.Errors)
+	}
+	if task := w.ask(h, "words", `{"text":5}`); task.State != queue.Dead || task.Errors[0].Code != abi.Permanent || !strings.Contains(task.Errors[0].Message, "text is needed") {
+		t.Errorf("%s %+v", task.State, task.Errors)
 	}
 }
 
 // TestFileToServing prints how long it takes from a file's being in place until
-// tasks run on it.
+// tasks run on it, the 50 ms included for which a file must look the same: the
+// median of several times.
 func TestFileToServing(t *testing.T) {
 	if os.Getenv("WASMHOST_SWAP") == "" {
 		t.Skip("skipped: it asserts nothing, and is for make swap")
@@ -238,18 +285,32 @@ func TestFileToServing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, module := range map[string][]byte{"Go guest": archive, "tiny guest": tiny{result: "a"}.module()} {
-		w := newWorld(t)
-		w.must(os.RemoveAll(w.path("state/compiled")))
-		h := w.lives("")
+	const rounds = 5
+	for _, guest := range []struct {
+		name   string
+		module []byte
+	}{{"Go guest", archive}, {"Rust guest", wordsWasm}, {"tiny guest", tiny{result: "a"}.module()}} {
+		took := map[string][]time.Duration{}
+		for range rounds {
+			w := newWorld(t)
+			w.must(os.RemoveAll(w.path("state/compiled")))
+			w.must(os.Remove(w.path("workers/archive.wasm")))
+			w.toml = "[log]\nlevel = 'error'\n"
+			h, stop := w.start()
+			for _, how := range []string{"cold", "cached"} {
+				begin := time.Now()
+				w.drop("w", guest.module)
+				w.until("serving", func() bool { return w.info(h, "w").State == worker.Ready })
+				took[how] = append(took[how], time.Since(begin))
+				at, _ := w.event(h, 0, "worker:admitted")
+				w.must(os.Remove(w.path("workers/w.wasm")))
+				w.event(h, at, "worker:removed")
+			}
+			stop()
+		}
 		for _, how := range []string{"cold", "cached"} {
-			begin := time.Now()
-			w.drop("w", module)
-			w.until("serving", func() bool { return w.info(h, "w").State == worker.Ready })
-			t.Logf("%s of %d bytes, %s: %v", name, len(module), how, time.Since(begin).Round(time.Millisecond))
-			at, _ := w.event(h, 0, "worker:admitted")
-			w.must(os.Remove(w.path("workers/w.wasm")))
-			w.event(h, at, "worker:removed")
+			slices.Sort(took[how])
+			t.Logf("from file to serving, %s of %d bytes, %s: %v", guest.name, len(guest.module), how, took[how][rounds/2].Round(time.Millisecond))
 		}
 	}
 }

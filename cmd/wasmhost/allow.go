@@ -42,7 +42,7 @@ more is held until it is allowed, and the version before it goes on.`,
 				if !a.json {
 					a.printReview(r)
 				}
-				if !yes && !a.confirm() {
+				if !yes && !a.confirm("Allow this?") {
 					return &exitError{exitFailed, fmt.Errorf("nothing was allowed; to say yes in a script, use --yes")}
 				}
 				if err := s.Allow(r); err != nil {
@@ -55,7 +55,7 @@ more is held until it is allowed, and the version before it goes on.`,
 				if runs, err := s.HostRuns(); err != nil || !runs || wait == 0 {
 					return err
 				}
-				return a.awaitVerdict(cmd.Context(), s, r.Digest, wait)
+				return a.sayVerdict(cmd.Context(), s, r.Digest, wait)
 			})
 		},
 	}
@@ -100,8 +100,8 @@ func (a *app) printReview(r *host.Review) {
 }
 
 // confirm asks a person. The end of the input is no.
-func (a *app) confirm() bool {
-	fmt.Fprint(a.stderr, "Allow this? [y/N] ")
+func (a *app) confirm(question string) bool {
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
 	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes"
@@ -117,14 +117,9 @@ finish, and the others wait until it is allowed again.`,
 		Example:           "  wasmhost revoke rooms",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWorker,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withState(cmd.Context(), false, func(s *host.State, _ *config.Config) error {
-				if err := s.Revoke(args[0]); err != nil {
-					return err
-				}
-				return a.done(map[string]any{"worker": args[0]}, "Revoked what %s was allowed.", args[0])
-			})
-		},
+		RunE: a.decide(false, func(s *host.State, args []string) (map[string]any, string, error) {
+			return map[string]any{"worker": args[0]}, fmt.Sprintf("Revoked what %s was allowed.", args[0]), s.Revoke(args[0])
+		}),
 	}
 }
 

@@ -56,6 +56,7 @@ Exit codes:
     3   the task failed for good or was cancelled (submit --wait)
     4   there is no such task, worker or command, or no host's state in the folder
     5   the time that was given for waiting is over; the task goes on
+    6   the versions differ, and the new one was not deployed (deploy --canary --yes)
   130   interrupted`
 
 func (a *app) root() *cobra.Command {

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"strings"
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
@@ -15,20 +15,14 @@ func TestDryRun(t *testing.T) {
 	s := newSite(t)
 	s.write("wasmhost.toml", `
 [workers.good]
-grants = { commands = ["events/emit"] }
+grants = { commands = ["events/emit"], events = ["test:*"] }
 [[workers.good.schedule]]
 cron = "0 3 * * *"
 time_zone = "Europe/Berlin"
 `)
-	s.write("workers/good.wasm", tinyGuest(t, abi.OK, map[string]any{"sum": int64(42)}))
-	s.write("workers/bad.wasm", tinyGuest(t, abi.Permanent, "no such thing as 7"))
-	serving, stop := context.WithCancelCause(t.Context())
-	var log, served output
-	done := make(chan int)
-	go func() {
-		done <- Main(serving, []string{"wasmhost", "--config", s.file, "run"}, strings.NewReader(""), &served, &log, nil)
-	}()
-	eventually(t, &log, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, map[string]any{"sum": int64(42)}))
+	s.write("workers/bad.wasm", fixture.Tiny(t, abi.Permanent, "no such thing as 7"))
+	_, stop := s.serve()
 
 	code, out, errs := s.run("submit", "good", "{}", "--dry-run")
 	for _, want := range []string{"dry run of good, task 1: nothing was written and nothing sent", "would write\n  nothing\n", "events/emit: 1 call\n", `"event":"test:end"`, `"sum": 42`} {
@@ -63,6 +57,5 @@ time_zone = "Europe/Berlin"
 	if len(tasks) != 3 || !tasks[0].DryRun {
 		t.Errorf("%+v", tasks)
 	}
-	stop(errSignal)
-	<-done
+	stop()
 }

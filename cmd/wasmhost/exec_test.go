@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 )
 
 // TestExec calls commands of a host that runs, and of none.
@@ -18,8 +19,8 @@ func TestExec(t *testing.T) {
 		t.Errorf("no socket is configured: exit %d, %q", code, errs)
 	}
 	path := filepath.Join(s.dir, "wasmhost.sock")
-	s.write("wasmhost.toml", "[command]\nsocket = \"wasmhost.sock\"\n[workers.good]\ngrants = { commands = [\"events/emit\"] }\n")
-	s.write("workers/good.wasm", tinyGuest(t, abi.OK, nil))
+	s.write("wasmhost.toml", "[command]\nsocket = \"wasmhost.sock\"\n[workers.good]\ngrants = { commands = [\"events/emit\"], events = [\"test:*\"] }\n")
+	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, nil))
 	s.write("params.json", `{"worker": "good", "payload": {"n": 9007199254740993}}`)
 	if code, _, errs := s.run("exec", "ping"); code != exitFailed || !strings.Contains(errs, "no host serves the socket "+path) || !strings.Contains(errs, "wasmhost run") {
 		t.Errorf("no host runs: exit %d, %q", code, errs)

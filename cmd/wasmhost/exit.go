@@ -19,6 +19,7 @@ const (
 	exitTaskFailed  = 3
 	exitNotFound    = 4
 	exitTimedOut    = 5
+	exitDiffers     = 6
 	exitInterrupted = 130
 )
 

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/metrics"
@@ -74,12 +75,8 @@ func TestKilledHostPaysOnce(t *testing.T) {
 		server.Close()
 	})
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "wasmhost")
-	goBuild(t, nil, binary, ".")
-	if err := os.Mkdir(filepath.Join(dir, "workers"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, "workers", "inference.wasm"), "../../guests/inference", "-buildmode=c-shared")
+	binary := fixture.Program(t, dir)
+	fixture.Guest(t, filepath.Join(dir, "workers", "inference.wasm"), "guests/inference")
 	file := filepath.Join(dir, "wasmhost.toml")
 	const key = "sk-hidden-0123456789"
 	if err := os.WriteFile(filepath.Join(dir, "key.txt"), []byte(key+"\n"), 0o600); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/queue"
@@ -33,12 +34,8 @@ func TestKilledHostLosesNothing(t *testing.T) {
 		fewest     = 5
 	)
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "wasmhost")
-	goBuild(t, nil, binary, ".")
-	if err := os.Mkdir(filepath.Join(dir, "workers"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, "workers", "archive.wasm"), "../../guests/archive", "-buildmode=c-shared")
+	binary := fixture.Program(t, dir)
+	fixture.Guest(t, filepath.Join(dir, "workers", "archive.wasm"), "guests/archive")
 	file := filepath.Join(dir, "wasmhost.toml")
 	// Small pages make many moments to be killed in.
 	if err := os.WriteFile(file, []byte(`
@@ -176,15 +173,6 @@ func lastHost(t *testing.T, state *host.State, id, binary, file string) *queue.R
 		t.Fatalf("%v; the host said:\n%s", err, &log)
 	}
 	return task
-}
-
-func goBuild(t *testing.T, env []string, out, pkg string, flags ...string) {
-	t.Helper()
-	build := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), pkg)...)
-	build.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", pkg, err, text)
-	}
 }
 
 // pollTask polls a task until it is as wanted.

@@ -1,18 +1,18 @@
 package main
 
 import (
-	"context"
 	"strings"
 	"testing"
 
 	"github.com/wasmhost/wasmhost/abi"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/host/worker"
 )
 
 // tinyVersion is tinyGuest with a manifest beside it.
 func (s *site) tinyVersion(file, version, commands string) {
 	s.t.Helper()
-	s.write(file+".wasm", tinyGuest(s.t, abi.OK, map[string]any{"is": version}))
+	s.write(file+".wasm", fixture.Tiny(s.t, abi.OK, map[string]any{"is": version}))
 	s.write(file+".toml", "name = 'w'\nversion = '"+version+"'\n[requests]\ncommands = ["+commands+"]\n")
 }
 
@@ -21,13 +21,7 @@ func (s *site) tinyVersion(file, version, commands string) {
 func TestLifeOfAWorker(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	serving, stop := context.WithCancelCause(t.Context())
-	var log output
-	done := make(chan int)
-	go func() {
-		done <- Main(serving, []string{"wasmhost", "--config", s.file, "run"}, strings.NewReader(""), &log, &log, nil)
-	}()
-	eventually(t, &log, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	log, stop := s.serve()
 	s.tinyVersion("one/w", "1", "'events/emit'")
 	s.tinyVersion("two/w", "2", "'events/emit', 'ping'")
 	one, two := s.dir+"/one/w.wasm", s.dir+"/two/w.wasm"
@@ -66,13 +60,10 @@ func TestLifeOfAWorker(t *testing.T) {
 			t.Fatalf("%v: exit %d\n%s%s", step.args, code, out, errs)
 		}
 	}
-	eventually(t, &log, func() bool {
+	eventually(t, log, func() bool {
 		var infos []worker.Info
 		s.json(&infos, "workers")
 		return infos[1].State == worker.Pending && infos[1].Serving == ""
 	})
-	stop(errSignal)
-	if code := <-done; code != exitOK {
-		t.Errorf("run: exit %d\n%s", code, log.String())
-	}
+	stop()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wasmhost/wasmhost/abi"
 	"github.com/wasmhost/wasmhost/cmd/wasmhost/demo"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host/queue"
 )
@@ -79,6 +80,25 @@ func (s *site) runWith(ctx context.Context, stdin string, args ...string) (code 
 	var out, errs output
 	code = Main(ctx, append([]string{"wasmhost", "--config", s.file}, args...), strings.NewReader(stdin), &out, &errs, nil)
 	return code, out.String(), errs.String()
+}
+
+// serve runs a host on the site until stop is called, which has it be interrupted
+// and wants it to end well.
+func (s *site) serve() (log *output, stop func()) {
+	s.t.Helper()
+	serving, interrupt := context.WithCancelCause(s.t.Context())
+	log = &output{}
+	done := make(chan int, 1)
+	go func() {
+		done <- Main(serving, []string{"wasmhost", "--config", s.file, "run"}, strings.NewReader(""), log, log, nil)
+	}()
+	eventually(s.t, log, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	return log, func() {
+		interrupt(errSignal)
+		if code := <-done; code != exitOK {
+			s.t.Errorf("run: exit %d\n%s", code, log.String())
+		}
+	}
 }
 
 // json runs a command line and decodes what it prints.
@@ -292,12 +312,12 @@ func TestServe(t *testing.T) {
 	s := newSite(t)
 	s.write("wasmhost.toml", `
 [workers.good]
-grants = { commands = ["events/emit"] }
+grants = { commands = ["events/emit"], events = ["test:*"] }
 [workers.bad]
-grants = { commands = ["events/emit"] }
+grants = { commands = ["events/emit"], events = ["test:*"] }
 `)
-	s.write("workers/good.wasm", tinyGuest(t, abi.OK, map[string]any{"sum": int64(42)}))
-	s.write("workers/bad.wasm", tinyGuest(t, abi.Permanent, "no such thing as 7"))
+	s.write("workers/good.wasm", fixture.Tiny(t, abi.OK, map[string]any{"sum": int64(42)}))
+	s.write("workers/bad.wasm", fixture.Tiny(t, abi.Permanent, "no such thing as 7"))
 	// workers/archive.wasm is an empty module, which cannot be served.
 
 	serving, stop := context.WithCancelCause(t.Context())
@@ -417,11 +437,10 @@ func TestCompletions(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "wasmhost")
+	binary := fixture.Program(t, dir)
 	for _, name := range []string{"archive", "embedding"} {
-		goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, name+".wasm"), "../../guests/"+name, "-buildmode=c-shared")
+		fixture.Guest(t, filepath.Join(dir, name+".wasm"), "guests/"+name)
 	}
-	goBuild(t, nil, binary, ".")
 	cmd := exec.Command(binary, "demo", "--dir", filepath.Join(dir, "demo"), "--rows", "400", "--keep", "150", "--documents", "600", "--guests", dir, "--json")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/command"
@@ -39,12 +40,8 @@ func TestEventsReachTheOrchestrator(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "wasmhost")
-	goBuild(t, nil, binary, ".")
-	if err := os.Mkdir(filepath.Join(dir, "workers"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, "workers", "archive.wasm"), "../../guests/archive", "-buildmode=c-shared")
+	binary := fixture.Program(t, dir)
+	fixture.Guest(t, filepath.Join(dir, "workers", "archive.wasm"), "guests/archive")
 	file := filepath.Join(dir, "wasmhost.toml")
 	if err := os.WriteFile(file, []byte(`
 [data.handles.primary]

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wasmhost/wasmhost/abi/wire"
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/metrics"
@@ -37,13 +38,9 @@ type school struct {
 func newSchool(t *testing.T, examples []example) *school {
 	t.Helper()
 	s := &school{T: t, dir: t.TempDir()}
-	s.binary, s.file = filepath.Join(s.dir, "wasmhost"), filepath.Join(s.dir, "wasmhost.toml")
-	goBuild(t, nil, s.binary, ".")
-	if err := os.Mkdir(filepath.Join(s.dir, "workers"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	s.binary, s.file = fixture.Program(t, s.dir), filepath.Join(s.dir, "wasmhost.toml")
 	for _, name := range []string{"training", "embedding"} {
-		goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(s.dir, "workers", name+".wasm"), "../../guests/"+name, "-buildmode=c-shared", "-ldflags=-s -w")
+		fixture.Guest(t, filepath.Join(s.dir, "workers", name+".wasm"), "guests/"+name)
 		manifest, err := os.ReadFile(filepath.Join("../../guests", name, name+".toml"))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(s.dir, "workers", name+".toml"), manifest, 0o600)

@@ -21,6 +21,9 @@ func emitEvent(log *Events) Handler {
 			if err := f.End(); err != nil {
 				return nil, err
 			}
+			if err := c.checkEmit(e); err != nil {
+				return nil, err
+			}
 			if err := c.Budget.events(1); err != nil {
 				return nil, err
 			}
@@ -37,6 +40,9 @@ func emitEvent(log *Events) Handler {
 		if err != nil {
 			return nil, err
 		}
+		if err := c.checkEmit(events...); err != nil {
+			return nil, err
+		}
 		if err := c.Budget.events(len(events)); err != nil {
 			return nil, err
 		}
@@ -50,6 +56,16 @@ func emitEvent(log *Events) Handler {
 		}
 		return map[string]any{"ids": out}, nil
 	}
+}
+
+// checkEmit refuses events that c may not emit.
+func (c Caller) checkEmit(events ...Event) error {
+	for i := range events {
+		if !c.MayEmit(events[i].Name) {
+			return abi.Errorf(abi.NotGranted, "event %q was not granted", clip(events[i].Name))
+		}
+	}
+	return nil
 }
 
 // emit records events, or holds them: their ids are 0 then.

@@ -2,6 +2,8 @@ package command
 
 import (
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/wasmhost/wasmhost/abi"
 )
@@ -10,6 +12,10 @@ import (
 type Grants struct {
 	Commands []string // names or patterns of path.Match: ping, events/*
 	Config   []string // keys or patterns: archive.*
+
+	// Events are names or patterns of events that may be emitted, with the
+	// command for it, beside those that begin with the worker's name and a colon.
+	Events []string
 }
 
 // Validate says which pattern is malformed. One that is matches nothing.
@@ -17,6 +23,11 @@ func (g Grants) Validate() error {
 	for _, p := range g.Commands {
 		if _, err := path.Match(p, ""); err != nil {
 			return abi.Errorf(abi.InvalidArgument, "grant of commands: malformed pattern %q", clip(p))
+		}
+	}
+	for _, p := range g.Events {
+		if _, err := path.Match(p, ""); err != nil {
+			return abi.Errorf(abi.InvalidArgument, "grant of events: malformed pattern %q", clip(p))
 		}
 	}
 	for _, p := range g.Config {
@@ -65,4 +76,20 @@ func (c Caller) MayCall(name string) bool {
 // MayRead says whether c was granted the config key.
 func (c Caller) MayRead(key string) bool {
 	return c.operator || matchAny(c.Grants.Config, key)
+}
+
+// hostEvents are the beginnings of the names of what the host itself tells: others
+// go by it, so that no worker may tell it, whatever it was granted.
+var hostEvents = []string{"task:", "worker:", "config:", "data:", "outbox:"}
+
+// MayEmit says whether c may emit events of this name: its own, and those that it
+// was granted.
+func (c Caller) MayEmit(event string) bool {
+	if c.operator {
+		return true
+	}
+	if slices.ContainsFunc(hostEvents, func(begin string) bool { return strings.HasPrefix(event, begin) }) {
+		return false
+	}
+	return c.Worker != "" && strings.HasPrefix(event, c.Worker+":") || matchAny(c.Grants.Events, event)
 }

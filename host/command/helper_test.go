@@ -101,7 +101,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func caller(worker string, commands ...string) Caller {
-	return Caller{Worker: worker, Task: "t1", Grants: Grants{Commands: commands}}
+	return Caller{Worker: worker, Task: "t1", Grants: Grants{Commands: commands, Events: []string{"*"}}}
 }
 
 // everything is a worker that may call every built-in command and read every

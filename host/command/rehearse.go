@@ -16,6 +16,20 @@ var reads = map[string]bool{
 	abi.CommandPing: true, abi.CommandGetConfig: true, abi.CommandGetSession: true, abi.CommandListCommands: true,
 }
 
+// Rehearsed says whether Rehearse only rehearses a call, and does not make it.
+func (r *Router) Rehearsed(c Caller, name string) bool {
+	return len(name) <= MaxName && c.MayCall(name) && !reads[name] && r.provides(name)
+}
+
+// provides says whether somebody provides a command.
+func (r *Router) provides(name string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, isBuiltin := r.handlers[name]
+	_, isProvided := r.provided[name]
+	return isBuiltin || isProvided || r.fallback != nil
+}
+
 // Rehearse is Execute for a caller whose calls are to have no effect. Commands
 // of the host's that only read are executed. Of any other it checks what can be
 // checked without doing it, the grants, the params and the caller's budget, and
@@ -23,19 +37,13 @@ var reads = map[string]bool{
 // what a worker or the orchestrator would answer is nil. Such a call was not
 // made, and ran is false.
 func (r *Router) Rehearse(ctx context.Context, c Caller, name string, params []byte) (result []byte, ran bool, err error) {
-	if len(name) > MaxName || !c.MayCall(name) || reads[name] {
+	if !r.Rehearsed(c, name) {
 		result, err = r.Execute(ctx, c, name, params)
 		return result, true, err
 	}
 	r.mu.RLock()
-	own, isBuiltin := r.handlers[name]
-	_, isProvided := r.provided[name]
-	known := isBuiltin || isProvided || r.fallback != nil
+	h := r.handlers[name].Rehearse
 	r.mu.RUnlock()
-	if !known {
-		return nil, true, abi.Errorf(abi.UnknownCommand, "nobody provides the command %q", name)
-	}
-	h := own.Rehearse
 	if h == nil {
 		h = func(context.Context, Caller, map[string]any) (any, error) { return nil, nil }
 	}

@@ -53,6 +53,57 @@ func TestGrants(t *testing.T) {
 	}
 	wantCode(t, Grants{Commands: []string{"["}}.Validate(), abi.InvalidArgument)
 	wantCode(t, Grants{Config: []string{"a[-"}}.Validate(), abi.InvalidArgument)
+	wantCode(t, Grants{Events: []string{"a[-"}}.Validate(), abi.InvalidArgument)
+}
+
+// A worker may emit events of its own name and those that it was granted, and never
+// what the host itself tells.
+func TestMayEmit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		worker   string
+		patterns []string
+		event    string
+		want     bool
+	}{
+		{"orders", nil, "orders:placed", true},
+		{"orders", nil, "orders:a:b/c", true},
+		{"orders", nil, "orders", false},
+		{"orders", nil, "ordersx:placed", false},
+		{"orders", nil, "order:placed", false},
+		{"orders", nil, "mail:sent", false},
+		{"orders", []string{"mail:sent"}, "mail:sent", true},
+		{"orders", []string{"mail:*"}, "mail:sent", true},
+		{"orders", []string{"mail:*"}, "mails:sent", false},
+		{"orders", []string{"*"}, "mail:sent", true},
+		{"orders", []string{"*", "task:*", "task:completed"}, "task:completed", false},
+		{"task", nil, "task:completed", false},
+		{"data", nil, "data:chat:created", false},
+		{"x", []string{"*"}, "worker:admitted", false},
+		{"x", []string{"*"}, "config:changed", false},
+		{"x", []string{"*"}, "outbox:lost", false},
+		{"", nil, ":a", false},
+	} {
+		w := newWorld(t)
+		caller := Caller{Worker: c.worker, Grants: Grants{Commands: []string{"events/emit"}, Events: c.patterns}}
+		if got := caller.MayEmit(c.event); got != c.want {
+			t.Errorf("%s, granted %q, may emit %s: %v", c.worker, c.patterns, c.event, got)
+		}
+		// One that may not be emitted keeps the others from it.
+		for _, params := range []object{{"event": c.event}, {"events": []any{object{"event": c.worker + ":x"}, object{"event": c.event}}}} {
+			_, err := execute(t, w.router, caller, "events/emit", params)
+			events, lerr := w.events.Since(t.Context(), 0, 10, "")
+			if lerr != nil {
+				t.Fatal(lerr)
+			}
+			if !c.want && (abi.CodeOf(err) != abi.NotGranted && c.event != ":a" || len(events) != 0) || c.want && err != nil {
+				t.Errorf("%s, granted %q, emits %s: %v, and there are %v", c.worker, c.patterns, c.event, err, events)
+			}
+		}
+	}
+	if !Operator().MayEmit("data:chat:created") {
+		t.Error("the operator may not")
+	}
 }
 
 func TestRegister(t *testing.T) {

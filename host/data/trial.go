@@ -2,22 +2,9 @@ package data
 
 import (
 	"context"
-	"encoding/json"
-	"math"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/wasmhost/wasmhost/abi"
-	"github.com/wasmhost/wasmhost/abi/wire"
-)
-
-// What a [Trial] shows.
-const (
-	shownGroups = 200       // of a handle, a collection and a verb
-	shownRows   = 5         // of each
-	shownText   = 200       // bytes of a value
-	shownBytes  = 256 << 10 // of all rows, as JSON
 )
 
 // Trial has what a task writes undone when it ends. Each handle that is written
@@ -31,26 +18,16 @@ type Trial struct {
 	ctx context.Context // of the transactions
 	own *Handles
 
-	mu     sync.Mutex
-	txs    map[string]Tx
-	groups []*Written
-	more   int64 // rows of groups that are not listed
-	left   int   // of shownBytes
+	set *WriteSet
+
+	mu  sync.Mutex
+	txs map[string]Tx
 }
 
-// Written is what was written to a collection with one verb.
-type Written struct {
-	Handle     string            `json:"handle"`
-	Collection string            `json:"collection"`
-	Op         abi.Verb          `json:"op"`
-	Rows       int64             `json:"rows"`
-	First      []json.RawMessage `json:"first,omitempty"` // the first rows, as objects of what the task gave
-}
-
-// Trial begins a trial on the same stores. ctx is the task's: its end undoes
-// what was written. End must be called.
-func (h *Handles) Trial(ctx context.Context) *Trial {
-	t := &Trial{ctx: ctx, txs: map[string]Tx{}, left: shownBytes}
+// Trial begins a trial on the same stores, and notes in w what is written. ctx is
+// the task's: its end undoes what was written. End must be called.
+func (h *Handles) Trial(ctx context.Context, w *WriteSet) *Trial {
+	t := &Trial{ctx: ctx, set: w, txs: map[string]Tx{}}
 	stores := make(map[string]Store, len(h.stores))
 	for name, s := range h.stores {
 		stores[name] = &trialStore{trial: t, handle: name, real: s}
@@ -61,18 +38,6 @@ func (h *Handles) Trial(ctx context.Context) *Trial {
 
 // Handles are what the task is to use. Closing them closes nothing.
 func (t *Trial) Handles() *Handles { return t.own }
-
-// Written returns what the task has written, in the order of the first row of
-// each, and how many rows it wrote that are too many to be listed.
-func (t *Trial) Written() (groups []Written, more int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	groups = make([]Written, len(t.groups))
-	for i, g := range t.groups {
-		groups[i] = *g
-	}
-	return groups, t.more
-}
 
 // End undoes everything.
 func (t *Trial) End() {
@@ -106,78 +71,6 @@ func (t *Trial) begin(handle string, real Store) (Tx, error) {
 	defer t.mu.Unlock()
 	t.txs[handle] = tx
 	return tx, nil
-}
-
-// note keeps what a batch did.
-func (t *Trial) note(handle string, ms []abi.Mutation, rows []byte, results []abi.WriteResult) {
-	batches, err := Split(ms, rows)
-	if err != nil {
-		return // it was written, so there is none
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range min(len(ms), len(results)) {
-		m, r := &ms[i], &results[i]
-		if r.Applied == 0 {
-			continue
-		}
-		at := slices.IndexFunc(t.groups, func(g *Written) bool {
-			return g.Handle == handle && g.Collection == m.Collection && g.Op == m.Verb
-		})
-		if at < 0 {
-			if len(t.groups) == shownGroups {
-				t.more += r.Applied
-				continue
-			}
-			at = len(t.groups)
-			t.groups = append(t.groups, &Written{Handle: handle, Collection: strings.Clone(m.Collection), Op: abi.Verb(strings.Clone(string(m.Verb)))})
-		}
-		g := t.groups[at]
-		g.Rows += r.Applied
-		t.show(g, batches[i], r.Unapplied)
-	}
-}
-
-// show adds the first rows of a batch that were applied.
-func (t *Trial) show(g *Written, rows []byte, unapplied []int64) {
-	b, err := wire.OpenBatch(rows)
-	for err == nil && len(g.First) < shownRows && b.Next() {
-		if slices.Contains(unapplied, b.Index()) {
-			continue
-		}
-		row := make(map[string]any, len(b.Columns))
-		for i, column := range b.Columns {
-			r := wire.NewReader(b.Value(i))
-			v, verr := r.Value()
-			if verr != nil {
-				return
-			}
-			row[column] = shown(v)
-		}
-		text, jerr := json.Marshal(row)
-		if jerr != nil || len(text) > t.left {
-			return
-		}
-		t.left -= len(text)
-		g.First = append(g.First, text)
-	}
-}
-
-// shown is a value as a person is to see it: short, and without bytes.
-func shown(v any) any {
-	switch v := v.(type) {
-	case string:
-		if len(v) > shownText {
-			return strings.ToValidUTF8(v[:shownText], "") + "…"
-		}
-	case []byte:
-		return map[string]int{"bytes": len(v)}
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil
-		}
-	}
-	return v
 }
 
 // trialStore is a store in a trial.
@@ -216,7 +109,7 @@ func (s *trialStore) Write(ctx context.Context, ms []abi.Mutation, rows []byte, 
 	}
 	results, err := tx.Write(ctx, ms, rows, scope)
 	if err == nil {
-		s.trial.note(s.handle, ms, rows, results)
+		s.trial.set.note(s.handle, ms, rows, results)
 	}
 	return results, err
 }

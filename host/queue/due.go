@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"time"
 )
 
@@ -48,8 +49,12 @@ func (q *Queue) Due(ctx context.Context) ([]Due, error) {
 
 // SetDue notes how far a schedule has been dealt with. It is on disk when it
 // returns.
-func (q *Queue) SetDue(ctx context.Context, d Due) error {
-	_, err := q.db.ExecContext(ctx, `INSERT INTO schedule_due (worker, schedule, rule, until_ms) VALUES (?, ?, ?, ?)
+func (q *Queue) SetDue(ctx context.Context, d Due) error { return setDue(ctx, q.db, d) }
+
+func setDue(ctx context.Context, db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, d Due) error {
+	_, err := db.ExecContext(ctx, `INSERT INTO schedule_due (worker, schedule, rule, until_ms) VALUES (?, ?, ?, ?)
 		ON CONFLICT (worker, schedule) DO UPDATE SET rule = excluded.rule, until_ms = excluded.until_ms`,
 		d.Worker, d.Schedule, d.Rule, d.Until.UnixMilli())
 	if err != nil {

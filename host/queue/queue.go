@@ -40,11 +40,21 @@ type Config struct {
 	// 5 min.
 	RetryBase, RetryCap time.Duration
 
+	// Before is called before each attempt at a task, nil for nothing: it may
+	// take up to MaxBefore, which is not of the attempt's time, and cannot keep
+	// the attempt from being made. Its ctx ends when it has taken that long, when
+	// the task is cancelled, and when Stop has waited long enough; it must then
+	// return soon. The Deadline of d is the zero time.
+	Before func(ctx context.Context, d Delivery)
+
 	// Ended is told of the end of each attempt that was run here, just before it
 	// is written down; nil for nobody. A host that dies in between runs the same
 	// attempt again, and so tells again.
 	Ended func(ctx context.Context, d Delivery, e Ended)
 }
+
+// MaxBefore is how long [Config.Before] may take.
+const MaxBefore = 10 * time.Minute
 
 const (
 	defaultMaxBytes    = 1 << 20

@@ -33,6 +33,10 @@ type Submission struct {
 	// they are kept.
 	Once bool
 
+	// Due is noted in the same transaction, also where the task is there already;
+	// nil for nothing.
+	Due *Due
+
 	Priority    int       // 1 (first) to 4 (last); 0 for 1
 	At          time.Time // not before; zero for at once
 	MaxAttempts int       // 0 for the worker's number, or 25
@@ -184,6 +188,11 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (id string, created bo
 	if created && !opts.ScheduledAt.IsZero() && s.At.Sub(now) < soon {
 		if _, err := tx.ExecContext(ctx, `UPDATE river_job SET state = 'available' WHERE id = ?`, res.Job.ID); err != nil {
 			return "", false, dbError("submitting a task", err)
+		}
+	}
+	if s.Due != nil {
+		if err := setDue(ctx, tx, *s.Due); err != nil {
+			return "", false, err
 		}
 	}
 	if err := tx.Commit(); err != nil {

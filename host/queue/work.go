@@ -236,9 +236,9 @@ type runner struct {
 	run  RunFunc
 }
 
-// Timeout gives River the deadline of the job's worker.
+// Timeout gives River the deadline of the job's worker, and the time before it.
 func (r *runner) Timeout(job *river.Job[taskArgs]) time.Duration {
-	return r.work.config(job.Queue).Deadline
+	return r.work.config(job.Queue).Deadline + MaxBefore
 }
 
 // Work runs one attempt and tells River what became of it.
@@ -261,7 +261,11 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		r.q.runningMu.Unlock()
 	}()
 
-	d := r.delivery(ctx, job)
+	d := r.delivery(job)
+	r.before(ctx, d)
+	ctx, end := context.WithTimeout(ctx, r.work.config(job.Queue).Deadline)
+	defer end()
+	d.Deadline, _ = ctx.Deadline()
 	var bill json.RawMessage
 	d.bill = func(b json.RawMessage) {
 		bill = b
@@ -297,6 +301,16 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	return nil
 }
 
+// before calls what is to be called before an attempt.
+func (r *runner) before(ctx context.Context, d Delivery) {
+	if r.q.cfg.Before == nil {
+		return
+	}
+	ctx, end := context.WithTimeout(ctx, MaxBefore)
+	defer end()
+	r.q.cfg.Before(ctx, d)
+}
+
 // detach returns a context with the values, the deadline and the end of River's,
 // but that does not end by a cancel which was meant for an earlier attempt: River
 // learns of cancels by notifications, and one that comes late would end the
@@ -311,7 +325,7 @@ func (r *runner) detach(parent context.Context, id int64) (ctx context.Context, 
 		defer close(told)
 		cause := context.Cause(parent)
 		switch {
-		case errors.Is(cause, context.DeadlineExceeded): // ctx has the same
+		case errors.Is(cause, context.DeadlineExceeded): // ctx has an earlier one
 		case errors.Is(cause, river.ErrJobCancelledRemotely) && !r.q.cancelRequested(context.WithoutCancel(parent), id):
 			r.q.cfg.Logger.Info("a cancel of an earlier attempt is passed over", "task", id)
 		default:
@@ -335,8 +349,8 @@ type joined struct {
 
 func (j joined) Value(key any) any { return j.values.Value(key) }
 
-func (r *runner) delivery(ctx context.Context, job *river.Job[taskArgs]) Delivery {
-	d := Delivery{
+func (r *runner) delivery(job *river.Job[taskArgs]) Delivery {
+	return Delivery{
 		ID:      strconv.FormatInt(job.ID, 10),
 		Worker:  job.Queue,
 		Kind:    job.Args.TaskKind,
@@ -345,8 +359,6 @@ func (r *runner) delivery(ctx context.Context, job *river.Job[taskArgs]) Deliver
 		Created: job.CreatedAt,
 		DryRun:  job.Args.DryRun,
 	}
-	d.Deadline, _ = ctx.Deadline()
-	return d
 }
 
 // attempt calls the RunFunc. If that fails, the progress it reported is in the

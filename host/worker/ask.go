@@ -38,7 +38,7 @@ func AskOf(m *abi.Manifest) Ask {
 
 // Item is one thing that is asked for.
 type Item struct {
-	kind                             string // data, command, config, query, provides, on or schedule
+	kind                             string // data, command, config, query, emit, provides, on or schedule
 	handle, collection, verb, column string // of data; "*" for all
 	name                             string // of the others
 }
@@ -70,7 +70,7 @@ func (a Ask) Items() []Item {
 	for _, l := range []struct {
 		kind string
 		list []string
-	}{{"query", r.Queries}, {"command", r.Commands}, {"config", r.Config}, {"provides", a.Provides}, {"on", a.On}, {"schedule", a.Schedule}} {
+	}{{"query", r.Queries}, {"command", r.Commands}, {"config", r.Config}, {"emit", r.Events}, {"provides", a.Provides}, {"on", a.On}, {"schedule", a.Schedule}} {
 		for _, name := range l.list {
 			items = append(items, Item{kind: l.kind, name: name})
 		}
@@ -127,6 +127,8 @@ func (i Item) String() string {
 		return "call the command " + i.name
 	case "config":
 		return "read the setting " + i.name
+	case "emit":
+		return "emit the event " + i.name
 	case "query":
 		return "run your query " + i.name
 	case "provides":

@@ -39,7 +39,7 @@ func checkManifest(m *abi.Manifest) error {
 		patterns bool
 	}{
 		{"kinds", m.Kinds, false}, {"provides", m.Provides, false}, {"on", m.On, true},
-		{"requests.commands", m.Requests.Commands, true}, {"requests.config", m.Requests.Config, true}, {"requests.queries", m.Requests.Queries, false},
+		{"requests.commands", m.Requests.Commands, true}, {"requests.config", m.Requests.Config, true}, {"requests.queries", m.Requests.Queries, false}, {"requests.events", m.Requests.Events, true},
 	} {
 		if err := checkList(l.key, l.list, l.patterns); err != nil {
 			return err

@@ -47,6 +47,7 @@ type Allowed struct {
 	Commands []string    `toml:"commands,omitempty"`
 	Config   []string    `toml:"config,omitempty"`
 	Queries  []string    `toml:"queries,omitempty"`
+	Events   []string    `toml:"events,omitempty"`
 }
 
 type (
@@ -62,7 +63,7 @@ type (
 
 // Ask is what was allowed.
 func (a Allowed) Ask() Ask {
-	r := abi.Requests{Data: a.Data, Commands: a.Commands, Config: a.Config, Queries: a.Queries}
+	r := abi.Requests{Data: a.Data, Commands: a.Commands, Config: a.Config, Queries: a.Queries, Events: a.Events}
 	if a.Tables != nil {
 		r.Collections = make(map[string]map[string]abi.Rights, len(a.Tables))
 	}
@@ -100,6 +101,7 @@ func (d *Decision) Allow(f *File, at time.Time) {
 	a := Allowed{
 		Digest: f.Digest, At: at.UTC(), Provides: ask.Provides, On: ask.On, Schedule: ask.Schedule,
 		Data: ask.Requests.Data, Commands: ask.Requests.Commands, Config: ask.Requests.Config, Queries: ask.Requests.Queries,
+		Events: ask.Requests.Events,
 	}
 	if f.Manifest != nil {
 		a.Version = f.Manifest.Version
@@ -149,6 +151,16 @@ func ReadDecisions(stateDir string) (Decisions, error) {
 	return all, nil
 }
 
+// SweepDecisions removes what is left of decisions whose process was killed, unless
+// one is being made.
+func SweepDecisions(stateDir string) {
+	lock := flock.New(filepath.Join(stateDir, DecisionsFile+".lock"))
+	if free, err := lock.TryLock(); err == nil && free {
+		sweep(stateDir, DecisionsFile+".*")
+		_ = lock.Unlock()
+	}
+}
+
 // Decide changes what is decided about one worker. Of several that do so at once
 // none loses what another decided.
 func Decide(stateDir, name string, change func(*Decision) error) error {
@@ -161,6 +173,7 @@ func Decide(stateDir, name string, change func(*Decision) error) error {
 		return fmt.Errorf("deciding about %s: %w", name, err)
 	}
 	defer lock.Unlock() //nolint:errcheck // it ends with the process
+	sweep(stateDir, DecisionsFile+".*")
 	all, err := ReadDecisions(stateDir)
 	if err != nil {
 		return err

@@ -88,8 +88,8 @@ func lookAt(file string) (l look) {
 // Look reads what has changed since it was last told, and has looked the same for
 // as long as it takes to be settled. again says that something is not settled, and
 // is to be looked at soon. It fails when the folder cannot be listed, and then tells
-// nothing.
-func (f *Folder) Look() (changes []Change, again bool, err error) {
+// nothing. Workers that are busy are looked at later.
+func (f *Folder) Look(busy ...string) (changes []Change, again bool, err error) {
 	entries, err := Scan(f.dir)
 	if err != nil {
 		return nil, false, err
@@ -105,6 +105,10 @@ func (f *Folder) Look() (changes []Change, again bool, err error) {
 	}
 	maps.DeleteFunc(f.seen, func(name string, _ sight) bool { _, known := now[name]; return !known })
 	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if slices.Contains(busy, name) {
+			again = true
+			continue
+		}
 		e := now[name]
 		var l look
 		if e.File != "" {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,22 +83,29 @@ type History struct {
 // version is kept.
 func OpenHistory(stateDir string) *History { return &History{dir: filepath.Join(stateDir, "versions")} }
 
-// Names lists the workers that have a record.
-func (h *History) Names() ([]string, error) {
-	list, err := os.ReadDir(h.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the history: %w", err)
-	}
-	var names []string
-	for _, e := range list {
-		if e.IsDir() && abi.ValidName(e.Name()) {
-			names = append(names, e.Name())
+// Sweep removes what a killed host left behind: files that are half written, and
+// those of versions that no record names. Nobody may be writing.
+func (h *History) Sweep() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	dirs, err := filepath.Glob(filepath.Join(h.dir, "*"))
+	for _, dir := range dirs {
+		sweep(dir, "*")
+		r, rerr := h.Record(filepath.Base(dir))
+		if rerr != nil {
+			err = errors.Join(err, rerr)
+			continue
+		}
+		files, _ := filepath.Glob(filepath.Join(dir, "*.*"))
+		for _, file := range files {
+			digest, _, _ := strings.Cut(filepath.Base(file), ".")
+			known := slices.ContainsFunc(r.Versions, func(v Version) bool { return v.Digest == digest })
+			if len(digest) == 2*sha256.Size && !known {
+				err = errors.Join(err, ignoreGone(os.Remove(file)))
+			}
 		}
 	}
-	return names, nil
+	return err
 }
 
 // Record returns what is remembered of a worker; nothing is no error.
@@ -152,7 +160,7 @@ func (h *History) Keep(f *File, spared string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("keeping a version of %s: %w", f.Name, err)
 	}
-	sweep(dir)
+	sweep(dir, "*")
 	// The record names only what is there in full.
 	if _, err := os.Stat(filepath.Join(dir, f.Digest+Suffix)); err != nil {
 		if err := Save(dir, f.Digest, f); err != nil {

@@ -145,17 +145,17 @@ func TestMissing(t *testing.T) {
 	ask := Ask{Requests: abi.Requests{
 		Data:        map[string][]string{"archive": {"insert"}},
 		Collections: map[string]map[string]abi.Rights{"primary": {"chat": {Read: []string{"id", "text"}, Delete: true}}},
-		Commands:    []string{"events/emit", "ai/*"}, Config: []string{"archive.size"}, Queries: []string{"q"},
+		Commands:    []string{"events/emit", "ai/*"}, Config: []string{"archive.size"}, Queries: []string{"q"}, Events: []string{"y:z", "z:*"},
 	}, Provides: []string{"a/b"}, On: []string{"x:*"}}
-	if got := len(ask.Missing()); got != 10 {
-		t.Errorf("with nothing given %d of 10 are missing", got)
+	if got := len(ask.Missing()); got != 12 {
+		t.Errorf("with nothing given %d of 12 are missing", got)
 	}
 	if got := ask.Missing(ask); len(got) != 0 {
 		t.Errorf("with all given: %s", Words(got))
 	}
 	given := Ask{Requests: abi.Requests{
 		Data:     map[string][]string{"primary": {"read"}},
-		Commands: []string{"events/*", "*/*"}, Config: []string{"archive.*"}, Queries: []string{"*"},
+		Commands: []string{"events/*", "*/*"}, Config: []string{"archive.*"}, Queries: []string{"*"}, Events: []string{"y:*"},
 	}, Provides: []string{"*/*"}, On: []string{"*"}}
 	var got []string
 	for _, i := range ask.Missing(given) {
@@ -163,7 +163,7 @@ func TestMissing(t *testing.T) {
 	}
 	want := []string{
 		`add rows to everything in the database "archive"`, `delete rows of "chat" in the database "primary"`, "run your query q",
-		"call the command ai/*", "answer the command a/b for others", "get a task for each event x:*",
+		"call the command ai/*", "emit the event z:*", "answer the command a/b for others", "get a task for each event x:*",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 )
 
 // Save puts a worker's file and those beside it into a folder, under a name. Each
@@ -79,12 +78,11 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// sweep removes what a killed writer left behind.
-func sweep(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+// sweep removes what killed writers of files with such names left behind. None may
+// be writing one.
+func sweep(dir, names string) {
+	left, _ := filepath.Glob(filepath.Join(dir, "."+names+".tmp"))
 	for _, path := range left {
-		if strings.HasPrefix(filepath.Base(path), ".") {
-			_ = os.Remove(path) // it is in nobody's way
-		}
+		_ = os.Remove(path) // it is in nobody's way
 	}
 }

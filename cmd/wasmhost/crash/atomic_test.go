@@ -17,13 +17,14 @@ const (
 // if it ran again.
 func logging(atomic bool) scene {
 	return scene{
-		worker: "log", source: "../../../host/testdata/guest", kind: "test/write", events: "test:*",
+		worker: "log", source: "host/testdata/guest", kind: "test/write", events: "test:*",
 		payload: fmt.Sprintf(`{"rows":%d}`, logRows),
 		config: fmt.Sprintf(`
 [workers.log]
 atomic = %t
 [workers.log.grants]
 commands = ["events/emit"]
+events = ["test:*"]
 data = { primary = ["read", "insert"] }
 `, atomic),
 		look: lookForLogged,

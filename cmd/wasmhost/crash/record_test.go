@@ -15,10 +15,11 @@ const (
 	writes kind = iota
 	truncates
 	unlinks
+	renames
 	syncs // a file or a folder
 )
 
-func (k kind) String() string { return [...]string{"write", "truncate", "unlink", "sync"}[k] }
+func (k kind) String() string { return [...]string{"write", "truncate", "unlink", "rename", "sync"}[k] }
 
 // point is the kind by which moments are counted: a sync, or a change.
 func (k kind) point() kind {
@@ -59,6 +60,12 @@ type program struct {
 	env   []string
 	dir   string
 	until string // text of a line of its log at which it is interrupted; "" for none
+
+	// files says which files below the folder matter, nil for databases. Where it
+	// is set, calls that SQLite does not make matter as well.
+	files func(name string) bool
+	// heard is told each line of its log; nil for nobody.
+	heard func(line string)
 }
 
 // run is what a program did.
@@ -82,13 +89,19 @@ func (r *run) count(k kind) int {
 	return n
 }
 
-// recorded returns the name of a file below dir that belongs to a database.
-// The index of a WAL does not: SQLite makes it anew after a crash. A sync may be
-// one of a folder.
-func recorded(dir, path string, k kind) (string, bool) {
-	name, err := filepath.Rel(dir, path)
+// recorded returns the name of a file below the program's folder that matters: by
+// default one that belongs to a database. The index of a WAL does not: SQLite makes
+// it anew after a crash. A sync may be one of a folder.
+func (p *program) recorded(path string, k kind) (string, bool) {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.dir, path)
+	}
+	name, err := filepath.Rel(p.dir, path)
 	if err != nil || strings.HasPrefix(name, "..") {
 		return "", false
+	}
+	if p.files != nil {
+		return name, p.files(name)
 	}
 	return name, slices.Contains(databaseFiles, name) || k == syncs && slices.Contains(folders, name)
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/wasmhost/wasmhost/cmd/wasmhost/fixture"
 	"github.com/wasmhost/wasmhost/config"
 	"github.com/wasmhost/wasmhost/host"
 	"github.com/wasmhost/wasmhost/host/queue"
@@ -55,7 +55,7 @@ var folders = []string{".", stateDir}
 // scene is what a site is made for.
 type scene struct {
 	worker  string // its name
-	source  string // its package
+	source  string // its package, below the root
 	config  string // its part of the configuration
 	kind    string // of the task
 	payload string
@@ -68,7 +68,7 @@ type scene struct {
 
 // archiving moves rows from one database to another.
 var archiving = scene{
-	worker: "archive", source: "../../../guests/archive", kind: "archive", events: "archive:*",
+	worker: "archive", source: "guests/archive", kind: "archive", events: "archive:*",
 	payload: fmt.Sprintf(`{"collection":%q,"keep":%d}`, table, keep),
 	config: fmt.Sprintf(`
 [workers.archive.grants]
@@ -99,10 +99,8 @@ func newSite(t *testing.T, what scene) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{scene: what, dir: filepath.Join(dir, "site"), binary: filepath.Join(dir, "wasmhost"), before: image{}}
-	goBuild(t, nil, s.binary, "..")
-	goBuild(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, filepath.Join(dir, "workers", s.worker+".wasm"), s.source,
-		"-buildmode=c-shared", "-ldflags=-s -w")
+	s := &site{scene: what, dir: filepath.Join(dir, "site"), binary: fixture.Program(t, dir), before: image{}}
+	fixture.Guest(t, filepath.Join(dir, "workers", s.worker+".wasm"), s.source)
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -292,15 +290,6 @@ func timeless(object json.RawMessage) (string, error) {
 	delete(m, "duration_ms")
 	b, err := json.Marshal(m)
 	return string(b), err
-}
-
-func goBuild(t *testing.T, env []string, out, pkg string, flags ...string) {
-	t.Helper()
-	build := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), pkg)...)
-	build.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", pkg, err, text)
-	}
 }
 
 func open(path string) (*sql.DB, error) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -35,6 +36,21 @@ var kinds = map[uint64]kind{
 	unix.SYS_FDATASYNC: syncs,
 }
 
+// moreKinds are those by which other files are changed.
+var moreKinds = map[uint64]kind{
+	unix.SYS_WRITE:     writes,
+	unix.SYS_RENAMEAT:  renames,
+	unix.SYS_RENAMEAT2: renames,
+}
+
+// kindOf is the kind of a system call.
+func kindOf(nr uint64) kind {
+	if k, ok := kinds[nr]; ok {
+		return k
+	}
+	return moreKinds[nr]
+}
+
 // syscallInfo is the kernel's ptrace_syscall_info: the same on every
 // architecture.
 type syscallInfo struct {
@@ -50,7 +66,7 @@ type syscallInfo struct {
 // tracer follows one process.
 type tracer struct {
 	pid     int
-	dir     string // whose files are recorded
+	program program
 	kill    *moment
 	run     *run
 	seen    map[kind]int // calls that began
@@ -66,7 +82,7 @@ func trace(p program, kill *moment) (*run, error) {
 	// The thread that starts the program is the only one that may trace it. It
 	// is not given back, and ends with the goroutine.
 	done := make(chan error)
-	t := &tracer{dir: p.dir, kill: kill, run: &run{}, seen: map[kind]int{}, open: map[int]call{}, threads: map[int]bool{}}
+	t := &tracer{program: p, kill: kill, run: &run{}, seen: map[kind]int{}, open: map[int]call{}, threads: map[int]bool{}}
 	go func() {
 		runtime.LockOSThread()
 		done <- t.start(p)
@@ -82,13 +98,17 @@ func (t *tracer) start(p program) error {
 	if err != nil {
 		return err
 	}
+	filter := databaseCalls
+	if p.files != nil {
+		filter = allCalls
+	}
 	stderr, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer stderr.Close()
 	process, err := os.StartProcess(self, p.argv, &os.ProcAttr{
-		Dir: p.dir, Env: append([]string{filterEnv + "=1"}, p.env...), Files: []*os.File{nil, nil, w},
+		Dir: p.dir, Env: append([]string{filterEnv + "=" + filter}, p.env...), Files: []*os.File{nil, nil, w},
 		// A group of its own is what wait4 can wait for without taking other
 		// children of this program.
 		Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
@@ -107,6 +127,9 @@ func (t *tracer) start(p program) error {
 		defer close(logged)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			fmt.Fprintln(&log, lines.Text())
+			if p.heard != nil {
+				p.heard(lines.Text())
+			}
 			if p.until != "" && strings.Contains(lines.Text(), p.until) {
 				_ = process.Signal(os.Interrupt)
 			}
@@ -206,12 +229,14 @@ func (t *tracer) begin(tid int) error {
 	if err != nil {
 		return err
 	}
-	k := kinds[info.nr]
+	k := kindOf(info.nr)
 	c := call{kind: k, began: len(t.run.calls)}
 	var path string
 	switch {
 	case info.nr == unix.SYS_UNLINKAT:
 		path, err = text(tid, info.args[1])
+	case info.nr == unix.SYS_RENAMEAT || info.nr == unix.SYS_RENAMEAT2:
+		path, err = text(tid, info.args[3])
 	case k == unlinks:
 		path, err = text(tid, info.args[0])
 	default:
@@ -221,7 +246,7 @@ func (t *tracer) begin(tid int) error {
 		return fmt.Errorf("the file of a %s: %w", k, err)
 	}
 	var ok bool
-	if c.file, ok = recorded(t.dir, path, k); !ok {
+	if c.file, ok = t.program.recorded(path, k); !ok {
 		return nil
 	}
 	switch k {
@@ -281,6 +306,12 @@ func (t *tracer) sigkill() error {
 // filterEnv makes the test's binary set a filter and become another program.
 const filterEnv = "WASMHOST_CRASH_FILTER"
 
+// Its values: which calls are reported.
+const (
+	databaseCalls = "kinds"
+	allCalls      = "kinds and moreKinds"
+)
+
 // filtered becomes the program that the arguments name. The kernel reports no
 // other calls of it than those in kinds: to stop at all would make it some
 // times slower.
@@ -288,7 +319,11 @@ func filtered() error {
 	runtime.LockOSThread()
 	load := unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS} // the number of the call
 	filter := []unix.SockFilter{load}
-	for nr := range kinds {
+	reported := maps.Clone(kinds)
+	if os.Getenv(filterEnv) == allCalls {
+		maps.Copy(reported, moreKinds)
+	}
+	for nr := range reported {
 		filter = append(filter,
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(nr), Jf: 1},
 			unix.SockFilter{Code: unix.BPF_RET, K: unix.SECCOMP_RET_TRACE})

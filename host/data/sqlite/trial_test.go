@@ -19,7 +19,8 @@ func TestTrial(t *testing.T) {
 	a, b := openStore(t, Config{}, groupSchema...), openStore(t, Config{}, groupSchema...)
 	insertID(t, a, 1)
 	h := data.NewHandles(map[string]data.Store{"a": a, "b": b}, map[string]data.Query{"count": {Handle: "a", SQL: "SELECT count(*) AS n FROM t"}})
-	trial := h.Trial(ctx)
+	set := data.NewWriteSet()
+	trial := h.Trial(ctx, set)
 	defer trial.End()
 	all := []string{"read", "insert", "update", "delete"}
 	access := trial.Handles().Access(data.Grants{
@@ -74,7 +75,7 @@ func TestTrial(t *testing.T) {
 	}
 	wantIDs(t, a, 1)
 
-	got, more := trial.Written()
+	got, more := set.Written()
 	var lines []string
 	for _, g := range got {
 		lines = append(lines, fmt.Sprintf("%s %s %s %d %s", g.Handle, g.Collection, g.Op, g.Rows, g.First))
@@ -104,7 +105,7 @@ func TestTrialEndsWithItsTask(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{}, groupSchema...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	trial := data.NewHandles(map[string]data.Store{"a": s}, nil).Trial(ctx)
+	trial := data.NewHandles(map[string]data.Store{"a": s}, nil).Trial(ctx, data.NewWriteSet())
 	defer trial.End()
 	access := trial.Handles().Access(data.Grants{Handles: map[string]data.Grant{"a": {Verbs: []string{"insert"}}}}, 0)
 	m := []abi.Mutation{{Handle: "a", Collection: "t", Verb: abi.Insert}}
