@@ -50,7 +50,7 @@ run: build ## builds, then the demo: archives real rows and searches them; ARGS 
 .PHONY: test
 test: ## all tests, under the race detector where there is a C compiler
 	$(say) 'testing$(if $(RACE), under the race detector,; skipped: the race detector, which needs a C compiler)'
-	@$(GO) test $(RACE) ./...
+	@$(GO) test $(RACE) -timeout 20m ./...
 
 .PHONY: check
 check: check-format check-vet check-static check-race check-builds check-modules ## what CI runs behind the tests; wants a clean tree
@@ -86,7 +86,7 @@ check-static:
 .PHONY: check-race
 check-race:
 	$(say) '$(if $(RACE),tests under the race detector,skipped: race tests, which need a C compiler)'
-	@$(if $(RACE),$(GO) test -race ./...,:)
+	@$(if $(RACE),$(GO) test -race -timeout 20m ./...,:)
 
 .PHONY: check-builds
 check-builds: $(GUESTS:%=bin/guests/%.wasm)
